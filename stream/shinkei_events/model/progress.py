@@ -1,0 +1,93 @@
+"""What the recorder has committed, and what is asked of gateways."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from shinkei_events.identity import StreamId
+
+
+class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All numbers of ``stream`` below ``next`` are in the database or covered by a gap record."""
+
+    stream: StreamId
+    next: int
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All watermarks of one partition after a commit. The last report wins, also a lower one (a restored database)."""
+
+    recorder: str
+    log_id: str
+    topic: str
+    partition: int
+    position: int
+    streams: list[Recorded]
+    time: int
+
+
+class SendAgain(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="send_again"):
+    """Send ``stream`` again from ``number`` on."""
+
+    stream: StreamId
+    number: int
+
+
+class Browse(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="browse"):
+    """List what a source offers below ``node``."""
+
+    source: str
+    node: str = ""
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="preview"):
+    """Read these nodes once."""
+
+    source: str
+    nodes: list[str]
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="replay"):
+    """Take a quarantined message again, perhaps with another payload."""
+
+    stream: StreamId
+    number: int
+    payload: bytes | None = None
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="trust"):
+    """Trust the certificate with this SHA-1 thumbprint."""
+
+    source: str
+    thumbprint: str
+
+
+class Apply(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="apply"):
+    """Read the configuration again."""
+
+
+Request = SendAgain | Browse | Preview | Replay | Trust | Apply
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Asked of ``gateway`` by ``issuer``; refused after ``deadline`` (ns UTC)."""
+
+    id: str
+    gateway: str
+    issuer: str
+    deadline: int
+    request: Request
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The gateway's answer to command ``command``."""
+
+    id: str
+    command: str
+    gateway: str
+    outcome: Literal["done", "refused", "failed", "expired"]
+    time: int
+    result: dict[str, Any] = {}
+    error: str | None = None
