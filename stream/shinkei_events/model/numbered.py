@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from shinkei_events.identity import StreamId
+from shinkei_events.model.frame import GapMark
 
 
 class Numbered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -14,6 +15,7 @@ class Numbered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``signals``: the last number of the machine's signals stream before this event (0: none), so that readings and events are
     merged by these and never by arrival. ``time``: source time, ``received``: when the gateway had it, both ns UTC.
+    ``gap_before``: numbers of this stream that are missing before the event. ``replay_of``: the quarantine record it was.
     """
 
     stream: StreamId
@@ -22,6 +24,7 @@ class Numbered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: int
     received: int
     replay_of: str | None = None
+    gap_before: GapMark | None = None
 
     @property
     def machine(self) -> str:

@@ -1,0 +1,267 @@
+"""What goes from the spool to the log, and when. A pure state machine: no clock, no thread, no Kafka.
+
+One cursor a partition reads the spool in the order written; consecutive runs of a stream are joined into frames. What the recorder
+reports moves `recorded`; sending again is go-back-N: a stream's pointer goes back and everything follows in order, whoever has it
+drops it. With a volatile log only ``credit`` bytes a partition may be out that the recorder has not reported. `shell`: `kafka_link`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shinkei_events.codec import decode
+from shinkei_events.errors import BadInput
+from shinkei_events.frames import MAX_BYTES, MAX_VALUES, can_join, cut, join
+from shinkei_events.identity import FIRST_NUMBER, StreamId, gap_id
+from shinkei_events.model.frame import Frame, GapMark
+from shinkei_events.model.numbered import Numbered
+from shinkei_events.model.progress import Recorded
+from shinkei_events.topics import PARTITIONS, partition_of
+from shinkei_gateway.spool.segment import Entry
+from shinkei_gateway.spool.spool import Cursor, Spool
+
+FRAME_AGE_NS = 100_000_000
+CREDIT_BYTES = 3 * 1024 * 1024
+
+
+class Send(NamedTuple):
+    """One record for the log. ``ticket`` comes back by `delivered` or `failed`. ``end`` is the number after its last."""
+
+    ticket: int
+    stream: StreamId
+    first: int
+    end: int
+    event: Frame | Numbered
+    size: int
+
+
+class Missing(NamedTuple):
+    """Numbers ``begin … end - 1`` of ``stream`` are not in the spool any more (or unreadable). The next record carries the mark."""
+
+    stream: StreamId
+    mark: GapMark
+
+
+@dataclass(slots=True)
+class _Stream:
+    id: StreamId
+    partition: int
+    sent: int = FIRST_NUMBER
+    recorded: int = FIRST_NUMBER
+    delivered: int = FIRST_NUMBER
+    pending: list[Frame] = field(default_factory=list)
+    pending_values: int = 0
+    pending_bytes: int = 0
+    since: int = 0
+    out: deque[tuple[int, int]] = field(default_factory=deque)
+
+
+class Forwarder:
+    """``credit`` None: the log is durable, no limit. ``keep_until``: what trimming waits for, ``stored`` or ``sent``."""
+
+    def __init__(self, spool: Spool, *, frame_age: int = FRAME_AGE_NS, credit: int | None = CREDIT_BYTES, keep_until: str = "stored",
+                 max_in_flight: int = 10_000, partitions: int = PARTITIONS) -> None:  # fmt: skip
+        self._spool, self._frame_age, self._credit, self._keep_until = spool, frame_age, credit, keep_until
+        self._max_in_flight, self._partitions = max_in_flight, partitions
+        self._streams: dict[str, _Stream] = {}
+        self._by_partition: dict[int, list[_Stream]] = {p: [] for p in range(partitions)}
+        self._cursors: dict[int, Cursor] = {p: spool.begin() for p in range(partitions)}
+        self._outstanding: dict[int, int] = dict.fromkeys(range(partitions), 0)
+        self._flight: dict[int, tuple[str, int, int]] = {}
+        self._ticket = 0
+        self._told: set[str] = set()
+        self.missing: list[Missing] = []
+        """Holes found since the list was last emptied; the shell writes a gap event for each."""
+        self.log_id: str | None = None
+
+    # ---- what happens to it ------------------------------------------------------------------------------------------
+    def on_log(self, log_id: str) -> None:
+        """The log is another one (or the client was made anew): everything not recorded is sent again."""
+        self.log_id = log_id
+        self._flight.clear()
+        for stream in self._streams.values():
+            stream.delivered = stream.recorded
+            self._go_back(stream, stream.recorded)
+
+    def on_recorded(self, reports: Iterable[Recorded]) -> list[StreamId]:
+        """The recorder's report; the last one wins, also a lower one. Returns streams whose report is above what the spool ever gave:
+        the spool went back in time and needs a new epoch."""
+        ahead = []
+        ends = self._spool.streams()
+        for report in reports:
+            name = str(report.stream)
+            if name not in ends and not name.startswith(self._spool.epoch):
+                continue
+            stream = self._stream(name)
+            if report.next > ends.get(name, FIRST_NUMBER):
+                ahead.append(report.stream)
+                continue
+            lower = report.next < stream.recorded
+            stream.recorded = report.next
+            self._settle(stream)
+            if lower:
+                self._go_back(stream, report.next)
+            elif stream.sent < report.next:
+                stream.sent = report.next
+                self._drop_pending(stream)
+        return ahead
+
+    def on_send_again(self, stream: StreamId, number: int) -> None:
+        """The recorder misses ``number``: it and everything behind follows again."""
+        found = self._stream(str(stream))
+        if number < found.sent:
+            self._go_back(found, number)
+
+    def delivered(self, ticket: int) -> None:
+        """The log has acknowledged a record."""
+        found = self._flight.pop(ticket, None)
+        if found is not None:
+            stream = self._stream(found[0])
+            stream.delivered = max(stream.delivered, found[2])
+
+    def failed(self, ticket: int) -> None:
+        """The log will never have the record."""
+        found = self._flight.pop(ticket, None)
+        if found is not None:
+            self._go_back(self._stream(found[0]), found[1])
+
+    # ---- what it does ------------------------------------------------------------------------------------------------
+    def poll(self, now: int, budget: int = 64) -> list[Send]:
+        """Records to produce now, at most about ``budget`` batches read. ``now``: any monotonic ns."""
+        sends: list[Send] = []
+        moved = True
+        while moved and budget > 0:
+            moved = False
+            for partition in range(self._partitions):
+                if self._may_read(partition) and self._advance(partition, now, sends):
+                    moved, budget = True, budget - 1
+        self._flush_old(now, sends)
+        return sends
+
+    def quiet(self, frames: Iterable[Frame]) -> list[Send]:
+        """Empty frames of streams of which everything is sent; others would only be repeats."""
+        return [
+            Send(0, frame.stream, frame.first, frame.first, frame, 0)
+            for frame in frames
+            if (stream := self._stream(str(frame.stream))).sent == frame.first and not stream.pending and len(self._flight) < self._max_in_flight
+        ]
+
+    def trim(self, **how: Any) -> int:
+        """Delete what nobody needs any more; returns the number of segments."""
+        done = {name: (s.recorded if self._keep_until == "stored" else max(s.delivered, s.recorded)) for name, s in self._streams.items()}
+        return self._spool.trim(done, **how)
+
+    def backlog(self) -> int:
+        """How many numbers are not recorded yet."""
+        return sum(end - self._recorded(name) for name, end in self._spool.streams().items())
+
+    def state(self) -> dict[str, tuple[int, int, int]]:
+        """Per stream: next number in the spool, next to send, next to be recorded."""
+        return {name: (end, self._stream(name).sent, self._stream(name).recorded) for name, end in self._spool.streams().items()}
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+    def _recorded(self, name: str) -> int:
+        found = self._streams.get(name)
+        return found.recorded if found else FIRST_NUMBER
+
+    def _stream(self, name: str) -> _Stream:
+        found = self._streams.get(name)
+        if found is None:
+            stream = StreamId.parse(name)
+            found = self._streams[name] = _Stream(stream, partition_of(stream.machine, self._partitions))
+            self._by_partition[found.partition].append(found)
+        return found
+
+    def _may_read(self, partition: int) -> bool:
+        if len(self._flight) >= self._max_in_flight:
+            return False
+        return self._credit is None or self._outstanding[partition] < self._credit
+
+    def _advance(self, partition: int, now: int, sends: list[Send]) -> bool:
+        cursor = self._spool.clamp(self._cursors[partition])
+        found = self._spool.read(cursor)
+        if found is None:
+            return False
+        batch, self._cursors[partition] = found
+        mine = [(at, entry) for at, entry in enumerate(batch.index.entries) if self._is_wanted(entry, partition)]
+        if mine:
+            payloads = batch.payloads()
+            for at, entry in mine:
+                self._take(self._stream(entry.stream), entry, payloads[at], now, sends)
+        return True
+
+    def _is_wanted(self, entry: Entry, partition: int) -> bool:
+        stream = self._stream(entry.stream)
+        return stream.partition == partition and entry.first + entry.count > stream.sent
+
+    def _take(self, stream: _Stream, entry: Entry, payload: bytes, now: int, sends: list[Send]) -> None:
+        try:
+            event = decode(entry.type, payload)
+        except BadInput:
+            return  # written by a newer program: its numbers show as missing, with a mark
+        skip = stream.sent - entry.first
+        if skip < 0:
+            self._flush(stream, sends)
+            event = msgspec.structs.replace(event, gap_before=self._mark(stream, entry.first))
+        elif skip > 0:
+            event = cut(event, skip)
+        stream.sent = entry.first + entry.count
+        if not isinstance(event, Frame):
+            self._flush(stream, sends)
+            self._send(stream, event, stream.sent - 1, stream.sent, len(payload), sends)
+            return
+        if stream.pending and not (can_join(stream.pending[-1], event) and stream.pending_values + event.count <= MAX_VALUES
+                                   and stream.pending_bytes + len(payload) <= MAX_BYTES):  # fmt: skip
+            self._flush(stream, sends)
+        if not stream.pending:
+            stream.since = now
+        stream.pending.append(event)
+        stream.pending_values += event.count
+        stream.pending_bytes += len(payload)
+        if stream.pending_values >= MAX_VALUES:
+            self._flush(stream, sends)
+
+    def _mark(self, stream: _Stream, end: int) -> GapMark:
+        cause = "trimmed" if stream.sent < self._spool.oldest(str(stream.id)) else "spool_corrupt"
+        mark = GapMark(gap_id(stream.id, stream.sent, end, cause), cause, stream.sent, end)
+        if mark.id not in self._told:
+            self._told.add(mark.id)
+            self.missing.append(Missing(stream.id, mark))
+        return mark
+
+    def _flush_old(self, now: int, sends: list[Send]) -> None:
+        for stream in self._streams.values():
+            if stream.pending and now - stream.since >= self._frame_age:
+                self._flush(stream, sends)
+
+    def _flush(self, stream: _Stream, sends: list[Send]) -> None:
+        if stream.pending:
+            frame, size = join(stream.pending), stream.pending_bytes
+            self._drop_pending(stream)
+            self._send(stream, frame, frame.first, frame.end, size, sends)
+
+    def _send(self, stream: _Stream, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]) -> None:
+        self._ticket += 1
+        self._flight[self._ticket] = (str(stream.id), first, end)
+        stream.out.append((end, size))
+        self._outstanding[stream.partition] += size
+        sends.append(Send(self._ticket, stream.id, first, end, event, size))
+
+    def _settle(self, stream: _Stream) -> None:
+        while stream.out and stream.out[0][0] <= stream.recorded:
+            self._outstanding[stream.partition] -= stream.out.popleft()[1]
+
+    def _drop_pending(self, stream: _Stream) -> None:
+        stream.pending, stream.pending_values, stream.pending_bytes = [], 0, 0
+
+    def _go_back(self, stream: _Stream, number: int) -> None:
+        self._drop_pending(stream)
+        while stream.out and stream.out[-1][0] > number:
+            self._outstanding[stream.partition] -= stream.out.pop()[1]
+        stream.sent = number
+        self._cursors[stream.partition] = min(self._cursors[stream.partition], self._spool.position_of(str(stream.id), number))

@@ -1,0 +1,311 @@
+"""Where readings and events of all sources get their numbers, on their way into the spool.
+
+Within one batch everything of a machine is ordered by source time before it is numbered; frames end where the context changes or
+an event stands between. A put is durable when its future is done: only then may a source acknowledge upstream. Not thread-safe: one
+event loop calls it. Knows no protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shinkei_events.codec import check, decode, encode
+from shinkei_events.errors import BadInput
+from shinkei_events.frames import MAX_VALUES, runs_of
+from shinkei_events.identity import FIRST_NUMBER, Kind, StreamId, gap_id
+from shinkei_events.model.frame import Context, Frame, GapMark, Value
+from shinkei_events.model.machine import MachineStateChanged, SetupChanged
+from shinkei_events.model.numbered import Gap, Numbered, StreamStarted
+from shinkei_events.model.quarantine import Quarantined
+from shinkei_events.registry import FRAME, type_of
+from shinkei_gateway.spool.commit import GroupCommit
+from shinkei_gateway.spool.segment import Entry
+from shinkei_gateway.spool.spool import Opening, Spool
+
+EARLIEST_NS = 7 * 86_400 * 10**9
+LATEST_NS = 3_600 * 10**9
+QUIET_NS = 10**9
+ALIVE_NS = 5 * 10**9
+_CONTEXTS = "@context"
+
+
+class Reading(NamedTuple):
+    """One value of one channel. Times in ns UTC; ``status`` the full 32-bit OPC UA code."""
+
+    machine: str
+    channel: str
+    time: int
+    value: Value
+    status: int
+    received: int
+    server_time: int | None = None
+
+
+class Draft(NamedTuple):
+    """An event without its numbers: ``type`` is the struct, ``fields`` all of it but stream, number, signals, time, received."""
+
+    machine: str
+    time: int
+    received: int
+    type: type[Numbered]
+    fields: dict[str, Any]
+
+
+class Batch(NamedTuple):
+    """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items."""
+
+    source: str
+    items: list[Reading | Draft]
+    resume: Any = None
+    history: bool = False
+
+
+def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_least: int = 0, channels: list[str] | None = None,
+        possible: bool = False, detail: str = "", kind: Kind = "signals") -> Draft:  # fmt: skip
+    """A gap lost before numbering: source times ``t_from … t_to`` of a machine (of some ``channels``, or all)."""
+    fields = {"cause": cause, "t_from": t_from, "t_to": t_to, "at_least": at_least, "channels": sorted(channels or []),
+              "possible": possible, "detail": detail, "of": kind}  # fmt: skip
+    return Draft(machine, t_to, received, Gap, fields)
+
+
+@dataclass(slots=True)
+class _Machine:
+    context: Context = Context()
+    mark: GapMark | None = None
+    history_mark: GapMark | None = None
+    last_put: int = 0
+    alive_until: int = 0
+    alive_at: int = 0
+
+
+class Intake:
+    """The one writer of a shard's streams. ``clock`` gives ns UTC."""
+
+    def __init__(self, spool: Spool, commit: GroupCommit, gateway: str, shard: str, clock: Callable[[], int], opening: Opening) -> None:
+        self._spool, self._commit = spool, commit
+        self._gateway, self._shard, self._clock, self._opening = gateway, shard, clock, opening
+        self._next: dict[StreamId, int] = {}
+        self._machines: dict[str, _Machine] = {}
+        self._contexts: dict[str, Any] = dict(spool.resume(_CONTEXTS) or {})
+
+    def resume(self, source: str) -> Any:
+        """The last durable resume state of ``source``, or None."""
+        return self._spool.resume(source)
+
+    def has_room(self) -> bool:
+        """False while sources must not take more (disk full, or too much waits to be written)."""
+        return self._commit.has_room()
+
+    def stream(self, machine: str, kind: Kind) -> StreamId:
+        """The stream written now."""
+        return StreamId(self._spool.epoch, machine, kind)
+
+    def alive(self, machine: str, until: int) -> None:
+        """The source says that it has told everything up to source time ``until`` (a keep-alive)."""
+        state = self._machine(machine)
+        state.alive_until, state.alive_at = max(state.alive_until, until), self._clock()
+
+    def put(self, batch: Batch) -> Future[None]:
+        """Number and write ``batch``; done when durable. An item that breaks the language goes to quarantine, its neighbours go on."""
+        out = _Out()
+        by_machine: dict[str, list[Reading | Draft]] = {}
+        for item in batch.items:
+            by_machine.setdefault(item.machine, []).append(item)
+        for machine, items in by_machine.items():
+            self._started(machine, out)
+            ordered = items if batch.history else sorted(items, key=_order)
+            self._take(machine, ordered, batch, out)
+        resume = {} if batch.resume is None else {batch.source: batch.resume}
+        if out.context_changed:
+            resume[_CONTEXTS] = dict(self._contexts)
+        return self._commit.submit(out.entries, out.payloads, resume)
+
+    def quiet_frames(self) -> list[Frame]:
+        """Empty frames of the signals streams that were quiet for a second while their source is alive. Not numbered, not spooled."""
+        now, frames = self._clock(), []
+        for name, state in self._machines.items():
+            if now - state.last_put < QUIET_NS or now - state.alive_at > ALIVE_NS:
+                continue
+            state.last_put = now
+            stream = self.stream(name, "signals")
+            frames.append(
+                Frame(stream, self._number(stream), state.alive_until, state.context, [], [], [], [], [], [],
+                      self._number(stream.sibling("production")) - 1, complete_until=state.alive_until)
+            )  # fmt: skip
+        return frames
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+    def _machine(self, name: str) -> _Machine:
+        state = self._machines.get(name)
+        if state is None:
+            known = self._contexts.get(name)
+            state = self._machines[name] = _Machine(msgspec.convert(known, Context) if known else Context())
+        return state
+
+    def _number(self, stream: StreamId) -> int:
+        number = self._next.get(stream)
+        if number is None:
+            number = self._next[stream] = self._spool.next_number(str(stream))
+        return number
+
+    def _started(self, machine: str, out: _Out) -> None:
+        """The first event of a production stream says who writes it and what it follows."""
+        stream = self.stream(machine, "production")
+        if self._number(stream) != FIRST_NUMBER:
+            return
+        now, previous = self._clock(), self._opening.previous_epoch
+        old = StreamId(previous, machine, "production") if previous else None
+        last = self._opening.previous_next.get(str(old), FIRST_NUMBER) - 1 if old else None
+        known = old is not None and bool(last)
+        fields = {"gateway": self._gateway, "shard": self._shard, "follows": old if known else None, "follows_number": last if known else None}
+        self._event(Draft(machine, now, now, StreamStarted, fields), "production", out)
+        if known and previous is not None:
+            detail = "the end of the spool was damaged; what was in it is unknown"
+            for kind in ("signals", "production"):
+                of = StreamId(previous, machine, kind)
+                begin = self._opening.previous_next.get(str(of), FIRST_NUMBER)
+                fields = {"id": gap_id(of, begin, begin, "spool_corrupt"), "of": of, "cause": "spool_corrupt", "possible": True, "detail": detail}
+                self._event(Draft(machine, now, now, Gap, fields), "production", out)
+
+    def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:
+        run: list[Reading] = []
+        state = self._machine(machine)
+        state.last_put = self._clock()
+        for item in items:
+            if isinstance(item, Reading):
+                run.append(item)
+                if len(run) == MAX_VALUES:
+                    self._frame(machine, run, batch, out)
+                    run = []
+                continue
+            if run:
+                self._frame(machine, run, batch, out)
+                run = []
+            self._draft(item, state, batch, out)
+        if run:
+            self._frame(machine, run, batch, out)
+
+    def _draft(self, item: Draft, state: _Machine, batch: Batch, out: _Out) -> None:
+        if item.type is Gap and "id" not in item.fields:
+            item = self._time_gap(item, state, batch.history)
+        if self._event(item, self._kind(item, batch.history), out) and not batch.history:
+            changed = _context_after(state.context, item)
+            if changed != state.context:
+                state.context = changed
+                self._contexts[item.machine] = msgspec.to_builtins(changed)
+                out.context_changed = True
+
+    @staticmethod
+    def _kind(item: Draft, history: bool) -> Kind:
+        if item.type is Quarantined:
+            return "quarantine"
+        return "history" if history else "production"
+
+    def _time_gap(self, item: Draft, state: _Machine, history: bool) -> Draft:
+        fields = dict(item.fields)
+        of = self.stream(item.machine, "history" if history else fields["of"])
+        fields |= {"of": of, "id": gap_id(of, fields["t_from"], fields["t_to"], fields["cause"], fields["channels"])}
+        mark = GapMark(fields["id"], fields["cause"])
+        if history:
+            state.history_mark = mark
+        else:
+            state.mark = mark
+        return item._replace(fields=fields)
+
+    def _event(self, item: Draft, kind: Kind, out: _Out) -> bool:
+        stream = self.stream(item.machine, kind)
+        number = self._number(stream)
+        signals = 0 if kind == "history" else self._number(stream.sibling("signals")) - 1
+        try:
+            event = item.type(stream=stream, number=number, signals=signals, time=item.time, received=item.received, **item.fields)
+            payload = encode(event)
+            ce_type = type_of(event).ce_type
+            decode(ce_type, payload)  # building a struct checks no types
+        except (BadInput, TypeError, msgspec.MsgspecError, OverflowError) as error:
+            self._refuse(item, repr(item.fields).encode(), str(error), out)
+            return False
+        self._next[stream] = number + 1
+        out.add(Entry(str(stream), number, 1, ce_type, len(payload)), payload)
+        return True
+
+    def _refuse(self, item: Reading | Draft, raw: bytes, reason: str, out: _Out) -> None:
+        """Quarantine what breaks the language (a number out of range, a field missing)."""
+        where = item.channel if isinstance(item, Reading) else item.type.__name__
+        now = self._clock()
+        fields = {"source": f"{self._gateway}/{self._shard}", "where": where, "reason": reason, "raw": raw[:65_536], "content_type": "text/plain"}
+        self._event(Draft(item.machine, min(max(item.time, 0), now), now, Quarantined, fields), "quarantine", out)
+
+    def _frame(self, machine: str, run: list[Reading], batch: Batch, out: _Out) -> None:
+        stream = self.stream(machine, "history" if batch.history else "signals")
+        state = self._machine(machine)
+        first = self._number(stream)
+        mark = state.history_mark if batch.history else state.mark
+        frame = _columns(stream, first, run, Context() if batch.history else state.context, not batch.history)
+        production = 0 if batch.history else self._number(stream.sibling("production")) - 1
+        frame = msgspec.structs.replace(frame, production=production, gap_before=mark)
+        try:
+            check(frame)
+            payload = encode(frame)
+        except (BadInput, TypeError, msgspec.MsgspecError, OverflowError) as error:
+            if len(run) == 1:
+                self._refuse(run[0], repr(run[0].value).encode(), str(error), out)
+                return
+            for reading in run:
+                self._frame(machine, [reading], batch, out)
+            return
+        if batch.history:
+            state.history_mark = None
+        else:
+            state.mark = None
+        self._next[stream] = frame.end
+        out.add(Entry(str(stream), first, frame.count, FRAME.ce_type, len(payload)), payload)
+
+
+class _Out:
+    """What a put adds to the spool."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.payloads: list[bytes] = []
+        self.context_changed = False
+
+    def add(self, entry: Entry, payload: bytes) -> None:
+        self.entries.append(entry)
+        self.payloads.append(payload)
+
+
+def _order(item: Reading | Draft) -> tuple[int, int]:
+    """By source time (by arrival when that is out of the window); at one instant: context, readings, then what happened."""
+    time = item.time if item.received - EARLIEST_NS <= item.time <= item.received + LATEST_NS else item.received
+    if isinstance(item, Reading):
+        return time, 1
+    return time, 0 if item.type is MachineStateChanged or item.type is SetupChanged else 2
+
+
+def _context_after(context: Context, item: Draft) -> Context:
+    fields = item.fields
+    if item.type is MachineStateChanged:
+        known = {name: fields[name] for name in ("product", "recipe", "tool") if fields.get(name) is not None}
+        return msgspec.structs.replace(context, state=fields["state"], **known)
+    if item.type is SetupChanged and fields["unit_type"] == "tool":
+        return msgspec.structs.replace(context, tool=fields["unit"] if fields["action"] == "mounted" else None)
+    return context
+
+
+def _columns(stream: StreamId, first: int, run: list[Reading], context: Context, windowed: bool) -> Frame:
+    names: dict[str, int] = {}
+    ch = [names.setdefault(reading.channel, len(names)) for reading in run]
+    t0 = run[0].time
+    server = [(r.server_time if r.server_time is not None else r.time) - t0 for r in run]
+    dt = [reading.time - t0 for reading in run]
+    late = [i for i, r in enumerate(run) if not r.received - EARLIEST_NS <= r.time <= r.received + LATEST_NS] if windowed else []
+    return Frame(
+        stream, first, t0, context, list(names), ch, dt, [reading.value for reading in run],
+        runs_of([reading.status for reading in run]), runs_of([reading.received for reading in run]), 0,
+        server_dt=server if server != dt else None, late=late or None,
+    )  # fmt: skip
