@@ -1,0 +1,119 @@
+"""One program and its running process: start, ask whether it is ready, reap, end. Used by the supervisor alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shinkei_cli.lifeline import READ_FD
+
+LOG_MOST_BYTES = 10_000_000
+"""A log bigger than this is put aside (one old file is kept) when its program is started."""
+_LAST_WORDS_BYTES = 4000
+
+
+def _always(pid: int) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run. ``after``: programs that must have been ready once before it starts, but waited for ``wait_at_most`` seconds only.
+
+    ``ready(pid)`` is asked often, must answer within some 100 ms and not raise. ``last``: ends after the others. ``hopeless``: exit
+    codes after which starting again is of no use (2: the configuration is wrong).
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[int], bool] = _always
+    after: tuple[str, ...] = ()
+    wait_at_most: float = float("inf")
+    last: bool = False
+    hopeless: frozenset[int] = frozenset({2})
+
+
+class Child:
+    """The process of one `Program`, or the lack of it. Times are the supervisor's clock, in seconds."""
+
+    def __init__(self, program: Program, logs: Path, lifeline: int) -> None:
+        self.program = program
+        self.log = logs / f"{program.name}.log"
+        self._lifeline = lifeline
+        self._process: subprocess.Popen[bytes] | None = None
+        self.ready = self.has_been_ready = self.hopeless = False
+        self.started_at = self.start_at = self.ask_at = self.back_off = 0.0
+        self.start_by: float | None = None
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs (also of one that has ended and is not reaped)."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self, now: float) -> None:
+        """Start the process; its output is appended to the log."""
+        self._put_aside()
+        environment = os.environ | dict(self.program.env) | {READ_FD: str(self._lifeline), "PYTHONUNBUFFERED": "1"}
+        with open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
+            self._process = subprocess.Popen(
+                self.program.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                pass_fds=(self._lifeline,), process_group=0)  # fmt: skip
+        self.started_at, self.ask_at, self.ready = now, now, False
+
+    def ask(self) -> bool:
+        """Ask whether it is ready."""
+        if self._process is not None and self.program.ready(self._process.pid):
+            self.ready = self.has_been_ready = True
+        return self.ready
+
+    def reap(self) -> int | None:
+        """The exit code (negative: the signal) when the process has just ended; what it left of its group is killed then."""
+        if self._process is None:
+            return None
+        code = self._process.poll()
+        if code is not None:
+            self._kill_group(self._process.pid)
+            self._process, self.ready = None, False
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def kill(self) -> bool:
+        """End it and all it started now; whether there was something to end."""
+        if self._process is None:
+            return False
+        running = self._process.poll() is None
+        self._kill_group(self._process.pid)
+        self._process.wait()
+        self._process, self.ready = None, False
+        return running
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+                lines = file.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1] if lines else ""
+
+    def _put_aside(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self.log.stat().st_size > LOG_MOST_BYTES:
+                self.log.replace(self.log.with_suffix(".log.1"))
+
+    @staticmethod
+    def _kill_group(group: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
