@@ -42,10 +42,10 @@ class Program:
 class Child:
     """The process of one `Program`, or the lack of it. Times are the supervisor's clock, in seconds."""
 
-    def __init__(self, program: Program, logs: Path, lifeline: int) -> None:
+    def __init__(self, program: Program, logs: Path, lifeline: int, hold: tuple[int, ...] = ()) -> None:
         self.program = program
         self.log = logs / f"{program.name}.log"
-        self._lifeline = lifeline
+        self._lifeline, self._hold = lifeline, hold
         self._process: subprocess.Popen[bytes] | None = None
         self.ready = self.has_been_ready = self.hopeless = False
         self.started_at = self.start_at = self.ask_at = self.back_off = 0.0
@@ -64,7 +64,7 @@ class Child:
         with open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
             self._process = subprocess.Popen(
                 self.program.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-                pass_fds=(self._lifeline,), process_group=0)  # fmt: skip
+                pass_fds=(self._lifeline, *self._hold), process_group=0)  # fmt: skip
         self.started_at, self.ask_at, self.ready = now, now, False
 
     def ask(self) -> bool:

@@ -25,8 +25,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def folder_of(args: argparse.Namespace) -> Path:
     """The site's folder when no configuration is read: ``--dir``, SHINKEI_DIR, or ``.shinkei`` here."""
-    given: Path | None = args.dir
-    return (given or Path(os.environ.get("SHINKEI_DIR") or FOLDER)).absolute()
+    return Path(args.dir or os.environ.get("SHINKEI_DIR") or FOLDER).absolute()
 
 
 def plant_of(args: argparse.Namespace) -> PlantFile:

@@ -16,7 +16,11 @@ from shinkei_cli.exits import DONE
 from shinkei_cli.main import COMMANDS
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from typing import TypeAlias
+
+    Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Subparsers = argparse._SubParsersAction
 
 PARTS = ("gateway", "store", "detect", "trace", "alerts", "ui", "plant")
 """The parts that have ``shinkei_<part>.run.run(plant, stop)``."""

@@ -50,16 +50,18 @@ Tell = Callable[[News, str, dict[str, Any]], None]
 class Supervisor:
     """Keeps ``programs`` running from `start` to `stop`.
 
-    ``tell`` hears what happens, once each. A program whose exit code is in its ``hopeless`` is not started again.
+    ``tell`` hears what happens, once each. A program whose exit code is in its ``hopeless`` is not started again. ``hold``: open
+    descriptors that the children keep too (the folder's lock).
     """
 
-    def __init__(self, folder: Path, programs: Sequence[Program], tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path, programs: Sequence[Program], tell: Tell, hold: tuple[int, ...] = (),
+                 clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
         self._folder, self._tell, self._clock = folder, tell, clock
         self._lifeline_read, self._lifeline_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
-        self._children = {program.name: Child(program, folder / "logs", self._lifeline_read) for program in programs}
+        self._children = {program.name: Child(program, folder / "logs", self._lifeline_read, hold) for program in programs}
         self._before: dict[int, Any] = {}
         self.stopping = False
 
@@ -88,6 +90,10 @@ class Supervisor:
         """How often each program was started again after it ended by itself."""
         return {name: child.restarts for name, child in self._children.items()}
 
+    def given_up(self) -> list[str]:
+        """Programs that are not started again: their configuration is wrong."""
+        return [name for name, child in self._children.items() if child.hopeless]
+
     def pids(self) -> dict[str, int]:
         """The running programs' process ids."""
         return {name: child.pid for name, child in self._children.items() if child.pid is not None}
@@ -97,7 +103,7 @@ class Supervisor:
         self._publish()
         while not self.stopping and not (until is not None and until()):
             self.tick()
-            if all(child.hopeless for child in self._children.values()):
+            if len(self.given_up()) == len(self._children):
                 return
             self._wait(TICK_S)
 

@@ -1,0 +1,127 @@
+"""One site's folder: made, locked by the one supervisor that may use it, and the free ports it takes.
+
+The lock is the kernel's (flock), so a crash leaves none behind. The supervisor's children hold it as well: after a kill -9 of the
+supervisor the next one waits until they are gone. Used by `shinkei run` and `shinkei demo`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+
+from shinkei_events.errors import BadConfig, ShinkeiError
+from shinkei_events.runfile import all_runs, remove_run
+
+LOOPBACK = "127.0.0.1"
+PORTS_TO_TRY = 100
+ORPHANS_END_WITHIN_S = 8.0
+
+
+class AlreadyRunning(ShinkeiError):
+    """Another supervisor holds this folder; ``pid`` is its process, 0 when it did not say."""
+
+    def __init__(self, folder: Path, pid: int) -> None:
+        self.folder, self.pid = folder, pid
+        super().__init__(f"a Shinkei is already running in {folder} (process {pid})")
+
+
+class Site:
+    """Holds ``folder`` for this process. Raises `AlreadyRunning` or `BadConfig` when entered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+
+    def __enter__(self) -> Site:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise BadConfig("--dir", str(self.folder), f"cannot be used: {error.strerror}; choose a folder you may write to") from error
+        try:
+            self._take(lock)
+        except AlreadyRunning:
+            os.close(lock)
+            raise
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        self._lock = lock
+        self._forget_the_dead()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock, for children to hold too."""
+        assert self._lock is not None
+        return self._lock
+
+    def _take(self, lock: int) -> None:
+        deadline = time.monotonic() + ORPHANS_END_WITHIN_S
+        while True:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                said = os.pread(lock, 32, 0).decode(errors="replace").strip()
+                holder = int(said) if said.isdigit() else 0
+                if alive(holder) or time.monotonic() > deadline:
+                    raise AlreadyRunning(self.folder, holder) from error
+            time.sleep(0.05)
+
+    def _forget_the_dead(self) -> None:
+        """Run files of processes that were killed name ports that others may have now."""
+        for name, run in all_runs(self.folder).items():
+            if "pid" in run and not alive(run["pid"]):
+                remove_run(self.folder, name)
+
+
+def alive(pid: object) -> bool:
+    """Whether a process with this id is there."""
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on ``port`` now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port(wanted: int) -> int:
+    """``wanted`` or the next free port after it; raises `BadConfig` when `PORTS_TO_TRY` in a row are taken."""
+    for port in range(wanted, min(wanted + PORTS_TO_TRY, 65536)):
+        if is_free(port):
+            return port
+    raise BadConfig("--port", wanted, f"is taken, and so are the {PORTS_TO_TRY} after it; choose another with --port or SHINKEI_PORT")
+
+
+def free_ports(count: int, start: int) -> list[int]:
+    """``count`` free ports from ``start`` on. Below 32768, where systems take the ports of outgoing connections from."""
+    found: list[int] = []
+    port = start
+    while len(found) < count:
+        port = free_port(port)
+        found.append(port)
+        port += 1
+    return found

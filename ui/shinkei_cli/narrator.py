@@ -1,0 +1,36 @@
+"""Tells people in short lines what the supervisor does, in their language. Used by `shinkei run` and `shinkei demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+from shinkei_cli.output import say
+from shinkei_cli.supervisor import News
+from shinkei_cli.words import Words
+
+
+class Narrator:
+    """A `supervisor.Tell` that speaks. A terminal that has gone away is no error: the parts are ended all the same."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self._been_ready: set[str] = set()
+
+    def __call__(self, news: News, name: str, about: dict[str, Any]) -> None:
+        title = self._words.part(name)
+        if news is News.READY:
+            self.say("ready_again" if name in self._been_ready else "ready", title=title, **about)
+            self._been_ready.add(name)
+        elif news is News.CRASHED:
+            self.say("crashed", title=title, **about | {"last": about["last"][:160]})
+        elif news is News.GAVE_UP:
+            self.say("gave_up", title=title, **about | {"last": about["last"][:300]})
+        elif news is News.KILLED:
+            self.say("killed", title=title)
+
+    def say(self, key: str, **values: object) -> None:
+        """One line."""
+        with contextlib.suppress(OSError):
+            say(self._words(key, **values), sys.stdout)
