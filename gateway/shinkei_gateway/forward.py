@@ -17,8 +17,8 @@ import msgspec
 from shinkei_events.codec import decode
 from shinkei_events.errors import BadInput
 from shinkei_events.frames import MAX_BYTES, MAX_VALUES, can_join, cut, join
-from shinkei_events.identity import FIRST_NUMBER, StreamId, gap_id
-from shinkei_events.model.frame import Frame, GapMark
+from shinkei_events.identity import FIRST_NUMBER, KINDS, Kind, StreamId, gap_id
+from shinkei_events.model.frame import Context, Frame, GapMark
 from shinkei_events.model.numbered import Numbered
 from shinkei_events.model.progress import Recorded
 from shinkei_events.topics import PARTITIONS, partition_of
@@ -58,6 +58,8 @@ class _Stream:
     pending_values: int = 0
     pending_bytes: int = 0
     since: int = 0
+    flying: int = 0
+    offset: int = -1
     out: deque[tuple[int, int]] = field(default_factory=deque)
 
 
@@ -78,6 +80,8 @@ class Forwarder:
         self.missing: list[Missing] = []
         """Holes found since the list was last emptied; the shell writes a gap event for each."""
         self.log_id: str | None = None
+        for name in spool.streams():
+            self._stream(name)
 
     # ---- what happens to it ------------------------------------------------------------------------------------------
     def on_log(self, log_id: str) -> None:
@@ -85,14 +89,23 @@ class Forwarder:
         self.log_id = log_id
         self._flight.clear()
         for stream in self._streams.values():
-            stream.delivered = stream.recorded
+            stream.delivered, stream.flying, stream.offset = stream.recorded, 0, -1
             self._go_back(stream, stream.recorded)
 
-    def on_recorded(self, reports: Iterable[Recorded]) -> list[StreamId]:
-        """The recorder's report; the last one wins, also a lower one. Returns streams whose report is above what the spool ever gave:
-        the spool went back in time and needs a new epoch."""
+    def on_progress(self, partition: int, reports: list[Recorded], kinds: Iterable[Kind] = KINDS, position: int = -1) -> list[StreamId]:
+        """The recorder's report of one partition (of a topic that carries ``kinds``); the last one wins, also a lower one.
+
+        A stream that is not in it has nothing recorded. ``position``: how far it has read this log (-1: it reads another); it has then
+        seen what was delivered below, and what it did not take follows again. Returns streams whose report is above what the spool ever gave: the spool
+        went back in time and needs a new epoch.
+        """
         ahead = []
         ends = self._spool.streams()
+        named = {str(report.stream) for report in reports}
+        for name, stream in self._streams.items():
+            if stream.partition == partition and stream.id.kind in kinds and name not in named and stream.recorded > FIRST_NUMBER:
+                stream.recorded = FIRST_NUMBER
+                self._go_back(stream, FIRST_NUMBER)
         for report in reports:
             name = str(report.stream)
             if name not in ends and not name.startswith(self._spool.epoch):
@@ -109,6 +122,8 @@ class Forwarder:
             elif stream.sent < report.next:
                 stream.sent = report.next
                 self._drop_pending(stream)
+            elif stream.out and not stream.flying and 0 <= stream.offset < position:
+                self._go_back(stream, report.next)
         return ahead
 
     def on_send_again(self, stream: StreamId, number: int) -> None:
@@ -117,18 +132,22 @@ class Forwarder:
         if number < found.sent:
             self._go_back(found, number)
 
-    def delivered(self, ticket: int) -> None:
-        """The log has acknowledged a record."""
+    def delivered(self, ticket: int, offset: int) -> None:
+        """The log has acknowledged a record and keeps it at ``offset``."""
         found = self._flight.pop(ticket, None)
         if found is not None:
             stream = self._stream(found[0])
             stream.delivered = max(stream.delivered, found[2])
+            stream.flying -= 1
+            stream.offset = max(stream.offset, offset)
 
     def failed(self, ticket: int) -> None:
         """The log will never have the record."""
         found = self._flight.pop(ticket, None)
         if found is not None:
-            self._go_back(self._stream(found[0]), found[1])
+            stream = self._stream(found[0])
+            stream.flying -= 1
+            self._go_back(stream, min(stream.sent, found[1]))
 
     # ---- what it does ------------------------------------------------------------------------------------------------
     def poll(self, now: int, budget: int = 64) -> list[Send]:
@@ -186,6 +205,7 @@ class Forwarder:
         cursor = self._spool.clamp(self._cursors[partition])
         found = self._spool.read(cursor)
         if found is None:
+            self._close_holes(partition, cursor, sends)
             return False
         batch, self._cursors[partition] = found
         mine = [(at, entry) for at, entry in enumerate(batch.index.entries) if self._is_wanted(entry, partition)]
@@ -234,6 +254,20 @@ class Forwarder:
             self.missing.append(Missing(stream.id, mark))
         return mark
 
+    def _close_holes(self, partition: int, cursor: Cursor, sends: list[Send]) -> None:
+        """At the end of the spool: a stream whose last numbers are gone has no record to carry the mark. An empty frame does; for
+        events, the gap event that the shell writes is the next one and carries it."""
+        self._cursors[partition] = cursor
+        for stream in self._by_partition[partition]:
+            end = self._spool.next_number(str(stream.id))
+            if stream.sent < end:
+                self._flush(stream, sends)
+                mark = self._mark(stream, end)
+                if stream.id.kind != "production":
+                    stream.sent = end
+                    frame = Frame(stream.id, end, 0, Context(), [], [], [], [], [], [], 0, gap_before=mark)
+                    self._send(stream, frame, mark.begin or end, end, 0, sends)
+
     def _flush_old(self, now: int, sends: list[Send]) -> None:
         for stream in self._streams.values():
             if stream.pending and now - stream.since >= self._frame_age:
@@ -248,6 +282,7 @@ class Forwarder:
     def _send(self, stream: _Stream, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]) -> None:
         self._ticket += 1
         self._flight[self._ticket] = (str(stream.id), first, end)
+        stream.flying += 1
         stream.out.append((end, size))
         self._outstanding[stream.partition] += size
         sends.append(Send(self._ticket, stream.id, first, end, event, size))
