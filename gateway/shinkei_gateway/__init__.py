@@ -1,0 +1,1 @@
+"""The gateway: what machines say, numbered, spooled to disk and forwarded to the log."""

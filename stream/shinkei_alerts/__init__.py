@@ -1,0 +1,1 @@
+"""The life of alarms: raised, acknowledged, returned, delivered."""

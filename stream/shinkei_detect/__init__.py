@@ -1,0 +1,1 @@
+"""Online anomaly detection on River, gated by context, with explanations and snapshots."""

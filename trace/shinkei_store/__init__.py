@@ -1,0 +1,1 @@
+"""The record: PostgreSQL, migrations, the recorder, and the runtime of consumers that write to it."""

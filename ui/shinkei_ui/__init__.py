@@ -1,0 +1,1 @@
+"""The screens: live board, trace, inbox, health."""
