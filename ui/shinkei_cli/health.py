@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 ASK_TIMEOUT_S = 0.5
 
@@ -29,3 +30,17 @@ def answers_ready(address: str) -> bool:
     """Whether the part at ``host:port`` says that it is ready."""
     found = ask(address)
     return found is not None and found.get("ready") is True
+
+
+def opens(url: str, timeout: float = 2.0) -> bool:
+    """Whether the page at ``url`` (http only) is there."""
+    parts = urlsplit(url)
+    try:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        try:
+            connection.request("GET", parts.path or "/")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException):
+        return False

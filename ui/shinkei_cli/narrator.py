@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 from typing import Any
 
 from shinkei_cli.output import say
@@ -34,3 +35,7 @@ class Narrator:
         """One line."""
         with contextlib.suppress(OSError):
             say(self._words(key, **values), sys.stdout)
+
+    def waiting(self, names: list[str], logs: Path) -> None:
+        """That the start takes long, for whom, and where to look."""
+        self.say("slow", names=self._words.parts(names), logs=logs)

@@ -1,0 +1,172 @@
+"""The command's edge: words, exit codes, which configuration is meant, ports, and what it costs to ask for help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from shinkei_cli import exits
+from shinkei_cli.config import folder_of, plant_of
+from shinkei_cli.folder import AlreadyRunning, Site, alive, free_port, free_ports, is_free
+from shinkei_cli.main import COMMANDS, build_parser, main
+from shinkei_cli.words import LANGUAGES, TEXTS, Words, language
+from shinkei_events.errors import BadConfig, NotConnected, ShinkeiError
+from shinkei_events.runfile import read_run, write_run
+
+HEAVY = {"confluent_kafka", "psycopg", "streamlit", "asyncua", "river", "numpy", "msgspec", "paho"}
+
+
+def test_every_word_has_a_module_that_registers_itself_and_is_cheap_to_ask_for_help() -> None:
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as end:
+            build_parser([name]).parse_args([name, "--help"])
+        assert end.value.code == 0
+        assert import_module(f"shinkei_cli.commands.{name}").__doc__
+
+
+def test_help_loads_no_library_of_a_part() -> None:
+    program = "import sys; from shinkei_cli.main import main; main(['--help']); print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert not HEAVY & set(done.stderr.split())
+    assert all(word in done.stdout for word in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadConfig("site.id", "", "is empty"), exits.WRONG_USE),
+        (NotConnected("the log is away"), exits.NOT_THERE),
+        (ShinkeiError("no"), exits.FAILED),
+        (KeyboardInterrupt(), exits.INTERRUPTED),
+    ],
+)
+def test_errors_become_one_line_and_an_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int) -> None:
+    def fail(args: argparse.Namespace) -> int:
+        raise error
+
+    def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        subparsers.add_parser("status").set_defaults(handler=fail)
+
+    monkeypatch.setattr(import_module("shinkei_cli.commands.status"), "register", register)
+    assert main(["status"]) == code
+    said = capsys.readouterr().err
+    assert said == ("" if isinstance(error, KeyboardInterrupt) else f"shinkei: {error}\n")
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["status", "--nonsense"], ["trace"]])
+def test_wrong_use_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == exits.WRONG_USE
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plant.toml").write_text('[site]\nid = "x"\ncolour = "red"\n')
+    assert main(["check", "--config", str(tmp_path / "plant.toml")]) == exits.WRONG_USE
+    assert "site" in capsys.readouterr().err
+
+
+class TestWhichPlant:
+    """Which plant.toml and which folder a command means."""
+
+    @pytest.fixture(autouse=True)
+    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("SHINKEI_DIR", raising=False)
+
+    @staticmethod
+    def args(config: str | None = None, folder: str | None = None) -> argparse.Namespace:
+        return argparse.Namespace(config=Path(config) if config else None, dir=Path(folder) if folder else None)
+
+    @staticmethod
+    def write(path: Path, site: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'[site]\nid = "{site}"\n')
+
+    def test_the_file_here_before_the_demos(self, tmp_path: Path) -> None:
+        self.write(tmp_path / ".shinkei" / "plant.toml", "demo")
+        (tmp_path / ".shinkei" / "run").mkdir()
+        plant = plant_of(self.args())
+        assert (plant.site.id, plant.dir) == ("demo", tmp_path / ".shinkei")
+        self.write(tmp_path / "plant.toml", "own")
+        plant = plant_of(self.args())
+        assert (plant.site.id, plant.dir) == ("own", tmp_path / ".shinkei")
+
+    def test_dir_and_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.write(tmp_path / "plant.toml", "own")
+        self.write(tmp_path / "other" / "plant.toml", "other")
+        assert plant_of(self.args(folder="other")).site.id == "other"
+        monkeypatch.setenv("SHINKEI_DIR", str(tmp_path / "kept"))
+        plant = plant_of(self.args())
+        assert (plant.site.id, plant.dir) == ("own", tmp_path / "kept")
+        assert folder_of(self.args(folder="given")) == tmp_path / "given"
+
+    def test_none_at_all_is_said(self) -> None:
+        with pytest.raises(BadConfig, match=r"plant\.toml"):
+            plant_of(self.args())
+
+
+class TestFolder:
+    """A site's folder belongs to one supervisor."""
+
+    def test_the_second_is_told_who_has_it(self, tmp_path: Path) -> None:
+        with Site(tmp_path / "a b"), pytest.raises(AlreadyRunning) as told, Site(tmp_path / "a b"):
+            pass
+        assert told.value.pid == os.getpid()
+        with Site(tmp_path / "a b"):
+            assert (tmp_path / "a b").stat().st_mode & 0o777 == 0o700
+
+    def test_run_files_of_the_dead_are_forgotten_and_the_living_kept(self, tmp_path: Path) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        write_run(tmp_path, "ui", {"part": "ui", "pid": ended.pid})
+        write_run(tmp_path, "gateway", {"part": "gateway", "pid": os.getpid()})
+        assert not alive(ended.pid)
+        with Site(tmp_path):
+            assert read_run(tmp_path, "ui") is None
+            assert read_run(tmp_path, "gateway") is not None
+
+    def test_a_folder_that_cannot_be_made_is_a_wrong_configuration(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(BadConfig, match="choose a folder"), Site(tmp_path / "file" / "inside"):
+            pass
+
+    def test_a_taken_port_gives_the_next(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            assert not is_free(port)
+            assert port < free_port(port) <= port + 100
+
+    def test_several_ports_differ(self) -> None:
+        ports = free_ports(12, 21_000)
+        assert len(set(ports)) == 12 and min(ports) >= 21_000
+
+
+def test_every_text_is_there_in_every_language_with_the_same_values() -> None:
+    def values(text: str) -> set[str]:
+        return {part.partition("}")[0].partition(":")[0] for part in text.split("{")[1:]}
+
+    for key, texts in TEXTS.items():
+        assert set(texts) == set(LANGUAGES), key
+        assert len({frozenset(values(text)) for text in texts.values()}) == 1, key
+
+
+def test_the_language_is_the_given_then_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHINKEI_LANG", "ja")
+    monkeypatch.setenv("LANG", "en_US.UTF-8")
+    assert (language(), language("en")) == ("ja", "en")
+    monkeypatch.delenv("SHINKEI_LANG")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.delenv("LC_MESSAGES", raising=False)
+    assert language() == "en"
+    monkeypatch.setenv("LANG", "ja_JP.UTF-8")
+    assert language() == "ja"
+    assert Words("ja").part("gateway") == "ゲートウェイ"

@@ -1,0 +1,107 @@
+"""The demo: a whole plant in one folder, from nothing to a live board, and back to no process at all.
+
+Decides ports, writes the demo's plant.toml (its content is the plant's own sample) and says when the board is live. Starting,
+watching and ending are the supervisor's. Called by ``shinkei demo``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from shinkei_cli.config import FILE
+from shinkei_cli.exits import DONE, FAILED, WRONG_USE
+from shinkei_cli.folder import LOOPBACK, AlreadyRunning, Site, free_port, free_ports
+from shinkei_cli.health import opens
+from shinkei_cli.narrator import Narrator
+from shinkei_cli.part import PARTS
+from shinkei_cli.programs import programs_of
+from shinkei_cli.supervisor import Supervisor
+from shinkei_cli.words import Words
+from shinkei_events.runfile import write_atomic
+from shinkei_events.settings import PlantFile, load_plant
+
+DEFAULT_PORT = 8501
+SAY_WAITING_AFTER_S = 25.0
+BOARD_NEEDS = ("plant", "gateway", "store", "ui")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the visitor asked for. ``port`` None: `DEFAULT_PORT`, or the next free one. ``faults``: ``NAME@SECONDS`` texts."""
+
+    folder: Path
+    port: int = DEFAULT_PORT
+    language: str = "en"
+    seed: int | None = None
+    speed: float = 1.0
+    calm: bool = False
+    faults: tuple[str, ...] = ()
+    history: bool = True
+
+
+def run(wishes: Wishes) -> int:
+    """Run the demo until a signal ends it; returns the exit code. Raises `BadConfig` for wishes that cannot be met."""
+    words = Words(wishes.language)
+    narrator = Narrator(words)
+    try:
+        with Site(wishes.folder) as site:
+            began = time.monotonic()
+            plant, port = prepare(wishes, narrator)
+            url = f"http://{LOOPBACK}:{port}/"
+            programs = programs_of(plant, list(PARTS), board_first=True)
+            with Supervisor(plant.dir, programs, narrator, (site.lock,)) as supervisor:
+                failed = _watch(supervisor, narrator, url, plant.dir / "logs", began)
+                narrator.say("ending")
+    except AlreadyRunning as error:
+        narrator.say("same_folder", folder=error.folder, pid=error.pid)
+        return WRONG_USE
+    narrator.say("ended")
+    return FAILED if failed else DONE
+
+
+def prepare(wishes: Wishes, narrator: Narrator) -> tuple[PlantFile, int]:
+    """Choose ports and write ``<folder>/plant.toml``; returns it read, and the board's port."""
+    from shinkei_plant.sample import ENDPOINTS, plant_toml
+
+    folder = wishes.folder
+    narrator.say("folder", folder=folder)
+    past = folder / "history.jsonl.zst"
+    if past.exists() or (folder / FILE).exists():
+        narrator.say("again")
+    elif wishes.history:
+        narrator.say("history")
+    port = free_port(wishes.port)
+    if port != wishes.port:
+        narrator.say("port_taken", wanted=wishes.port, port=port)
+    ports = dict(zip(ENDPOINTS, free_ports(len(ENDPOINTS), first_machine_port(port)), strict=True))
+    text = plant_toml(
+        ports=ports, ui_port=port, language=wishes.language, history=past if wishes.history else None, seed=wishes.seed,
+        speed=wishes.speed, calm=wishes.calm, faults=wishes.faults)  # fmt: skip
+    write_atomic(folder / FILE, text.encode())
+    return load_plant(folder / FILE, folder), port
+
+
+def first_machine_port(board: int) -> int:
+    """Where the machines' ports begin: apart from those of a demo beside this one, and below the ports of outgoing connections."""
+    return 20_000 + (board % 500) * 20
+
+
+def _watch(supervisor: Supervisor, narrator: Narrator, url: str, logs: Path, began: float) -> bool:
+    """Supervise to the end; whether it ended because a part cannot run."""
+    waiting_said = False
+
+    def live() -> bool:
+        nonlocal waiting_said
+        if not waiting_said and time.monotonic() - began > SAY_WAITING_AFTER_S:
+            waiting_said = True
+            narrator.waiting([name for name in BOARD_NEEDS if not supervisor.ready(name)], logs)
+        return supervisor.ready(*BOARD_NEEDS) and opens(url)
+
+    supervisor.run(until=lambda: bool(supervisor.given_up()) or live())
+    if not supervisor.stopping and not supervisor.given_up():
+        narrator.say("how_to_end")
+        narrator.say("board", url=url)
+    supervisor.run(until=lambda: bool(supervisor.given_up()))
+    return bool(supervisor.given_up())
