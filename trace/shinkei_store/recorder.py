@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from shinkei_events.frames import cut
 from shinkei_events.identity import FIRST_NUMBER, StreamId
 from shinkei_events.model.frame import Frame, GapMark
@@ -62,7 +64,8 @@ class Recorder:
         expected, self._next[name] = self._next.get(name, FIRST_NUMBER), verdict.next_number
         self._asked.pop(name, None)
         if verdict.gap and mark is not None:  # what is known of the range is not missing
-            return Accepted(stream, type, source, event, GapMark(mark.id, mark.cause, expected, first))
+            mark = GapMark(mark.id, mark.cause, expected, first)
+            return Accepted(stream, type, source, msgspec.structs.replace(event, gap_before=mark), mark)
         if verdict.skip and isinstance(event, Frame):
             event = cut(event, verdict.skip)
         return Accepted(stream, type, source, event, None)
