@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from shinkei_events.errors import BadField, BadInput
+from shinkei_events.errors import BadField
 from shinkei_events.identity import FIRST_NUMBER
 from shinkei_events.model.frame import Frame
 from shinkei_events.model.numbered import Numbered
@@ -133,7 +133,7 @@ def _finite(path: str, value: object) -> None:
 
 
 _TIME_NAMES = frozenset(
-    "time received began ended started since until t_from t_to not_before not_after minute valid_from deadline planned_start planned_end".split()
+    ["time", "received", "began", "ended", "started", "since", "until", "t_from", "t_to", "not_before", "not_after", "minute", "valid_from", "deadline", "planned_start", "planned_end"]
 )
 _TIMES = {e.struct: tuple(f for f in e.struct.__struct_fields__ if f in _TIME_NAMES) for e in EVENT_TYPES if e.struct is not Frame}
 _LOOSE = {

@@ -75,7 +75,7 @@ def seal(event: msgspec.Struct, source: str, *, key: str | None = None, topic: s
         key, time, id = key or event.machine, event.time, id or event_id(event.stream, event.number)
     else:
         time = next((t for t in (getattr(event, n, None) for n in ("time", "minute", "valid_from", "deadline")) if t is not None), 0)
-        key = key or _first(event, ("machine", "subject", "order", "shipment", "group", "gateway", "name"))
+        key = key or _first(event, ("key", "machine", "subject", "shipment", "order", "group", "gateway", "name"))
         id = id or _id_of(event)
     headers = headers_of(entry.ce_type, id, source, key, time, entry.topic.content_type if entry.struct is Frame else "application/json")
     return Sealed(topic or entry.topic.name, key.encode(), headers, encode(event))

@@ -11,7 +11,18 @@ import msgspec
 
 from shinkei_events import topics
 from shinkei_events.errors import UnknownType, UnknownVersion
-from shinkei_events.model import alarm, anomaly, decision, machine, master, numbered, operation, order, progress, quarantine
+from shinkei_events.model import (
+    alarm,
+    anomaly,
+    decision,
+    machine,
+    master,
+    numbered,
+    operation,
+    order,
+    progress,
+    quarantine,
+)
 from shinkei_events.model.frame import Frame
 from shinkei_events.topics import Topic
 

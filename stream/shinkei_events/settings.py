@@ -230,6 +230,8 @@ def _hook(kind: type, value: Any) -> Any:
 
 
 def _at(raw: Any, path: str) -> Any:
+    if re.search(r"password|secret|token|key", path):
+        return "…"
     for part in re.findall(r"[^.\[\]]+", path):
         try:
             raw = raw[int(part)] if isinstance(raw, list) else raw[part]

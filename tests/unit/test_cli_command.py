@@ -14,7 +14,7 @@ import pytest
 
 from shinkei_cli import exits
 from shinkei_cli.config import folder_of, plant_of
-from shinkei_cli.folder import AlreadyRunning, Site, alive, free_port, free_ports, is_free
+from shinkei_cli.folder import AlreadyRunningError, Site, alive, free_port, free_ports, is_free
 from shinkei_cli.main import COMMANDS, build_parser, main
 from shinkei_cli.words import LANGUAGES, TEXTS, Words, language
 from shinkei_events.errors import BadConfig, NotConnected, ShinkeiError
@@ -33,7 +33,13 @@ def test_every_word_has_a_module_that_registers_itself_and_is_cheap_to_ask_for_h
 
 def test_help_loads_no_library_of_a_part() -> None:
     program = "import sys; from shinkei_cli.main import main; main(['--help']); print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert not HEAVY & set(done.stderr.split())
     assert all(word in done.stdout for word in COMMANDS)
 
@@ -47,7 +53,9 @@ def test_help_loads_no_library_of_a_part() -> None:
         (KeyboardInterrupt(), exits.INTERRUPTED),
     ],
 )
-def test_errors_become_one_line_and_an_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int) -> None:
+def test_errors_become_one_line_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
     def fail(args: argparse.Namespace) -> int:
         raise error
 
@@ -116,7 +124,7 @@ class TestFolder:
     """A site's folder belongs to one supervisor."""
 
     def test_the_second_is_told_who_has_it(self, tmp_path: Path) -> None:
-        with Site(tmp_path / "a b"), pytest.raises(AlreadyRunning) as told, Site(tmp_path / "a b"):
+        with Site(tmp_path / "a b"), pytest.raises(AlreadyRunningError) as told, Site(tmp_path / "a b"):
             pass
         assert told.value.pid == os.getpid()
         with Site(tmp_path / "a b"):
@@ -147,7 +155,8 @@ class TestFolder:
 
     def test_several_ports_differ(self) -> None:
         ports = free_ports(12, 21_000)
-        assert len(set(ports)) == 12 and min(ports) >= 21_000
+        assert len(set(ports)) == 12
+        assert min(ports) >= 21_000
 
 
 def test_every_text_is_there_in_every_language_with_the_same_values() -> None:

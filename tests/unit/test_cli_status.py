@@ -19,14 +19,29 @@ from shinkei_events.runfile import write_run
 
 def test_one_row_a_part_with_its_restarts_and_last_error(tmp_path: Path) -> None:
     me = os.getpid()
-    write_run(tmp_path, "supervisor", {"part": "supervisor", "pid": me, "parts": {"gateway": {"pid": me, "restarts": 2}, "ui": {"pid": None, "restarts": 0}}})
+    write_run(
+        tmp_path,
+        "supervisor",
+        {
+            "part": "supervisor",
+            "pid": me,
+            "parts": {"gateway": {"pid": me, "restarts": 2}, "ui": {"pid": None, "restarts": 0}},
+        },
+    )
     write_run(tmp_path, "gateway", {"part": "gateway", "pid": me, "http": "127.0.0.1:9", "started": 0})
     write_run(tmp_path, "log", {"part": "log", "pid": me, "bootstrap": "127.0.0.1:1", "log_id": "x"})
-    answers = {"127.0.0.1:9": {"ready": True, "lag": 0.5, "since": 60, "last_error": {"text": "OP20 was away", "time": 1}}}
+    answers = {
+        "127.0.0.1:9": {"ready": True, "lag": 0.5, "since": 60, "last_error": {"text": "OP20 was away", "time": 1}}
+    }
     found = {row["part"]: row for row in rows(tmp_path, answers.get)}
     assert set(found) == {"gateway", "log", "ui"}
-    assert (found["gateway"]["restarts"], found["gateway"]["lag"], found["gateway"]["error"]) == (2, 0.5, "OP20 was away")
-    assert found["log"]["state"] == "runs" and found["log"]["ready"]
+    assert (found["gateway"]["restarts"], found["gateway"]["lag"], found["gateway"]["error"]) == (
+        2,
+        0.5,
+        "OP20 was away",
+    )
+    assert found["log"]["state"] == "runs"
+    assert found["log"]["ready"]
     assert found["ui"]["state"] == "gone"
     assert not everything_ready(list(found.values()))
 
@@ -36,7 +51,10 @@ def test_silent_and_gone_are_told_apart(tmp_path: Path) -> None:
     ended.wait()
     write_run(tmp_path, "store", {"part": "store", "pid": os.getpid(), "http": "127.0.0.1:9", "started": 0})
     write_run(tmp_path, "trace", {"part": "trace", "pid": ended.pid, "http": "127.0.0.1:9", "started": 0})
-    assert [(row["part"], row["state"]) for row in rows(tmp_path, lambda address: None)] == [("store", "silent"), ("trace", "gone")]
+    assert [(row["part"], row["state"]) for row in rows(tmp_path, lambda address: None)] == [
+        ("store", "silent"),
+        ("trace", "gone"),
+    ]
 
 
 def test_nothing_at_all_is_not_ready(tmp_path: Path) -> None:
@@ -70,11 +88,15 @@ def test_asking_never_raises(server: tuple[dict[str, tuple[int, bytes]], str]) -
     pages["/health"] = (200, b"no json")
     assert ask(address) is None
     pages["/health"] = (200, b'{"ready": false}')
-    assert ask(address) == {"ready": False} and not answers_ready(address)
+    assert ask(address) == {"ready": False}
+    assert not answers_ready(address)
     pages["/health"] = (200, b'{"ready": true}')
     assert answers_ready(address)
     pages["/health"] = (503, b'{"ready": true}')
     assert not answers_ready(address)
-    assert ask("127.0.0.1:1") is None and ask("nonsense") is None
+    assert ask("127.0.0.1:1") is None
+    assert ask("nonsense") is None
     pages["/"] = (200, b"hello")
-    assert opens(f"http://{address}/") and not opens(f"http://{address}/none") and not opens("http://127.0.0.1:1/")
+    assert opens(f"http://{address}/")
+    assert not opens(f"http://{address}/none")
+    assert not opens("http://127.0.0.1:1/")

@@ -27,6 +27,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     streams: list[Recorded]
     time: int
 
+    @property
+    def key(self) -> str:
+        """The compaction key."""
+        return f"{self.recorder}/{self.topic}/{self.partition}"
+
 
 class SendAgain(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="send_again"):
     """Send ``stream`` again from ``number`` on."""
