@@ -38,7 +38,7 @@ class StreamId(msgspec.Struct, frozen=True, order=True):
         parts = text.split("/")
         if len(parts) != 3 or parts[2] not in KINDS or not parts[0] or not parts[1]:
             raise BadField("$.stream", text, "expected epoch/machine/kind")
-        return cls(parts[0], parts[1], parts[2])  # type: ignore[arg-type]
+        return cls(parts[0], parts[1], parts[2])
 
     def sibling(self, kind: Kind) -> StreamId:
         """The stream of another kind of the same machine and epoch."""

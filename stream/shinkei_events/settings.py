@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shinkei_events.errors import BadConfig
-from shinkei_events.model import master
+from shinkei_events.model import master as documents
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -128,16 +128,16 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: list[dict[str, Any]] = []
 
 
-_MASTER: dict[str, tuple[type[master.MasterData], tuple[str, ...]]] = {
-    "machines": (master.Machine, ()),
-    "signals": (master.Signal, ("machine", "signal")),
-    "products": (master.Product, ()),
-    "characteristics": (master.Characteristic, ("product", "operation", "characteristic")),
-    "routings": (master.Routing, ("product",)),
-    "ideal_cycles": (master.IdealCycle, ("machine", "product")),
-    "shifts": (master.Shift, ("line", "starts")),
-    "reasons": (master.Reason, ()),
-    "conditions": (master.Condition, ()),
+_MASTER: dict[str, tuple[type[documents.MasterData], tuple[str, ...]]] = {
+    "machines": (documents.Machine, ()),
+    "signals": (documents.Signal, ("machine", "signal")),
+    "products": (documents.Product, ()),
+    "characteristics": (documents.Characteristic, ("product", "operation", "characteristic")),
+    "routings": (documents.Routing, ("product",)),
+    "ideal_cycles": (documents.IdealCycle, ("machine", "product")),
+    "shifts": (documents.Shift, ("line", "starts")),
+    "reasons": (documents.Reason, ()),
+    "conditions": (documents.Condition, ()),
 }
 
 
@@ -158,23 +158,23 @@ class PlantFile(msgspec.Struct, frozen=True):
         return self.sections["gateway"]
 
     @property
-    def machines(self) -> list[master.Machine]:
+    def machines(self) -> list[documents.Machine]:
         """The machines of the master data."""
         return self.master["machines"]
 
     @property
-    def signals(self) -> list[master.Signal]:
+    def signals(self) -> list[documents.Signal]:
         """The signals of the master data."""
         return self.master["signals"]
 
     @property
-    def conditions(self) -> list[master.Condition]:
+    def conditions(self) -> list[documents.Condition]:
         """The alarm conditions of the master data."""
         return self.master["conditions"]
 
-    def documents(self) -> list[master.MasterData]:
+    def all_master_data(self) -> list[documents.MasterData]:
         """All master data documents in the file."""
-        return [document for documents in self.master.values() for document in documents]
+        return [document for entries in self.master.values() for document in entries]
 
 
 def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
@@ -189,8 +189,8 @@ def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(str(path), "", f"is not TOML: {error}") from error
     file = strict(raw, _File, "")
-    documents = {name: [_master(name, at, item) for at, item in enumerate(getattr(file, name))] for name in _MASTER}
-    for name, entries in documents.items():
+    found_documents = {name: [_master(name, at, item) for at, item in enumerate(getattr(file, name))] for name in _MASTER}
+    for name, entries in found_documents.items():
         seen: set[str] = set()
         for entry in entries:
             if entry.name in seen:
@@ -198,7 +198,7 @@ def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
             seen.add(entry.name)
     sections = {name: getattr(file, name) for name in ("gateway", "detect", "trace", "alerts", "ui", "plant")}
     home = folder or (Path(found) if (found := os.environ.get("SHINKEI_DIR")) else path.resolve().parent / ".shinkei")
-    return PlantFile(path.resolve(), home.resolve(), file.site, file.log, file.store, sections, documents)
+    return PlantFile(path.resolve(), home.resolve(), file.site, file.log, file.store, sections, found_documents)
 
 
 def section(plant: PlantFile, name: str, kind: type[T]) -> T:

@@ -27,7 +27,7 @@ from shinkei_events.telemetry import emit
 from shinkei_store import position, record
 from shinkei_store.follower import Follower, Item, Use
 from shinkei_store.pool import connect
-from shinkei_store.telemetry import PartitionFenced, PartitionLoaded, PeerAway, PeerBack, RecordRefused
+from shinkei_store.runtime_telemetry import PartitionFenced, PartitionLoaded, PeerAway, PeerBack, RecordRefused
 
 COMMIT_S = 0.2
 LOOK_S = 1.0

@@ -16,7 +16,8 @@ from shinkei_events.watermark import Hole, Repeat, judge
 BUFFER_RECORDS = 256
 
 
-class Item(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Item:
     """One record: ``count`` numbers of ``stream`` from ``first``. ``gap_begin``: a gap record covers from there to ``first``."""
 
     stream: StreamId

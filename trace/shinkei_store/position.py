@@ -52,11 +52,8 @@ def move(conn: psycopg.Connection[Any], consumer: str, log_id: str, topic: str, 
 
 def partition_streams(topic: str, partition: int, rows: list[tuple[Any, ...]]) -> dict[str, int]:
     """Of rows ``(epoch, machine, kind, number)`` those on this partition, as stream text to number (at least 1)."""
-    return {
-        str(StreamId(str(epoch), machine, kind)): max(FIRST_NUMBER, int(number))
-        for epoch, machine, kind, number in rows
-        if TOPIC_OF_KIND[kind].name == topic and partition_of(machine) == partition
-    }  # fmt: skip
+    found = ((StreamId(str(row[0]), row[1], row[2]), int(row[3])) for row in rows)
+    return {str(s): max(FIRST_NUMBER, number) for s, number in found if TOPIC_OF_KIND[s.kind].name == topic and partition_of(s.machine) == partition}
 
 
 def watermarks(conn: psycopg.Connection[Any], consumer: str, topic: str, partition: int, kinds: tuple[Kind, ...]) -> dict[str, int]:
@@ -67,7 +64,8 @@ def watermarks(conn: psycopg.Connection[Any], consumer: str, topic: str, partiti
 def set_watermarks(conn: psycopg.Connection[Any], consumer: str, marks: dict[str, int]) -> None:
     """Store next numbers. A stream that the recorder has not registered yet is left out: it is read from number 1 then."""
     if marks:
-        rows = [(consumer, number, s.epoch, s.machine, s.kind) for name, number in marks.items() for s in [StreamId.parse(name)]]
+        streams = [(StreamId.parse(name), number) for name, number in marks.items()]
+        rows = [(consumer, number, s.epoch, s.machine, s.kind) for s, number in streams]
         conn.cursor().executemany(_MARK, rows)
 
 

@@ -7,6 +7,7 @@ everything is not sent old rows again; who missed them sweeps the table.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from shinkei_events.errors import NotConnected
 from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_store.pool import connect
-from shinkei_store.telemetry import PeerAway, PeerBack
+from shinkei_store.runtime_telemetry import PeerAway, PeerBack
 
 BATCH_ROWS = 500
 SWEEP_S = 1.0
@@ -82,13 +83,16 @@ class Relay:
             return 0
         sent: list[int] = []
 
-        def acknowledge(number: int, error: KafkaError | None, _message: Message) -> None:
-            if error is None:
-                sent.append(number)
+        def acknowledgement(number: int) -> Callable[[KafkaError | None, Message], None]:
+            def on_delivery(error: KafkaError | None, _message: Message) -> None:
+                if error is None:
+                    sent.append(number)
+
+            return on_delivery
 
         for number, topic, key, headers, body in rows:
             pairs: list[tuple[str, str | bytes | None]] = [(name, value) for name, value in msgspec.json.decode(headers)]
-            producer.produce(topic, value=bytes(body), key=key, headers=pairs, on_delivery=lambda e, m, n=number: acknowledge(n, e, m))
+            producer.produce(topic, value=bytes(body), key=key, headers=pairs, on_delivery=acknowledgement(number))
         producer.flush(5.0)
         if len(sent) < len(rows):
             producer.purge()

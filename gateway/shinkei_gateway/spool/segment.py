@@ -28,7 +28,7 @@ MARK = b"\xa5SB\x1a"
 _FIXED = struct.Struct(">4sIII")
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 
-_compress = zstandard.ZstdCompressor(level=1).compress
+_compressor = zstandard.ZstdCompressor(level=1)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -87,9 +87,10 @@ def decode_header(data: bytes) -> str | None:
 def encode_batch(entries: list[Entry], payloads: list[bytes], resume: dict[str, Any], table: dict[str, int] | None = None) -> bytes:
     """The bytes of a batch; about 0.3 µs an entry with 1000 entries."""
     index = _encode(BatchIndex(entries, resume, table))
-    block = _compress(b"".join(payloads)) if payloads else b""
+    block = _compressor.compress(b"".join(payloads)) if payloads else b""
     rest = struct.pack(">II", len(index) + len(block), len(index)) + index + block
-    return MARK + google_crc32c.value(rest).to_bytes(4, "big") + rest
+    crc: int = google_crc32c.value(rest)
+    return MARK + crc.to_bytes(4, "big") + rest
 
 
 Read = Callable[[int, int], bytes]

@@ -97,7 +97,7 @@ class Spool:
         """The last durable resume state of a source, or None."""
         return self._resume.get(source)
 
-    def bytes(self) -> int:
+    def used(self) -> int:
         """Bytes on disk."""
         with self._lock:
             return sum(segment.size for segment in self._segments)
@@ -197,8 +197,8 @@ class Spool:
         if self._must_cut:
             self._cut_back(last)
         data = encode_batch(entries, payloads, resume)
-        if self.bytes() + len(data) > self._max_bytes:
-            raise Full(f"spool: {self.bytes()} of {self._max_bytes} bytes are used; nothing more is taken until the recorder catches up")
+        if self.used() + len(data) > self._max_bytes:
+            raise Full(f"spool: {self.used()} of {self._max_bytes} bytes are used; nothing more is taken until the recorder catches up")
         if last.size > HEADER_BYTES and self._written + len(data) > self._segment_bytes and not self._unsynced:
             self._start_segment(last.epoch, last.number + 1)
             last = self._segments[-1]
