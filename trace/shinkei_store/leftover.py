@@ -2,7 +2,8 @@
 
 PostgreSQL itself only asks whether *any* process has the number in ``postmaster.pid``; that is wrong for a zombie that nobody
 reaps (containers without an init) and for a number that another program has by now. On Linux the truth is ``/proc``: a
-server's processes have the data folder as their working directory.
+server's processes have the data folder as their working directory. Where that may not be read (root in a container has no right to
+trace), the process named in the pid file counts when it is a postgres that began when the file says.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 PID_FILE = "postmaster.pid"
+CLOCK_TOLERANCE_S = 5.0
 
 
 def server_processes(data: Path) -> list[int]:
@@ -29,9 +31,27 @@ def server_processes(data: Path) -> list[int]:
         if not name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{name}/cwd") == target and Path(f"/proc/{name}/comm").read_text().strip() == "postgres":
+            if Path(f"/proc/{name}/comm").read_text().strip() != "postgres":
+                continue
+            if _works_in(int(name), target, data):
                 found.append(int(name))
     return found
+
+
+def _works_in(pid: int, target: str, data: Path) -> bool:
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink()) == target
+    except PermissionError:
+        return pid == _pid_in_file(data) and _began_with_file(pid, data)
+
+
+def _began_with_file(pid: int, data: Path) -> bool:
+    """Did a process that is no zombie begin within `CLOCK_TOLERANCE_S` of the start time in the pid file (its third line)?"""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
+    written = int((data / PID_FILE).read_text().split("\n")[2])
+    return fields[0] != "Z" and abs(began - written) < CLOCK_TOLERANCE_S
 
 
 def end_leftover(data: Path, wait_s: float) -> str | None:
