@@ -1,0 +1,52 @@
+"""Why: each signal's share of an anomaly, what was observed, what it was compared with, and since when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shinkei_detect.model import ContextModel
+from shinkei_events.model.anomaly import Contribution
+
+MOST = 8
+"""Signals named in an anomaly; the rest share nothing worth reading."""
+
+JOINT_PARTS = 5
+"""Signals named by the joint view alone."""
+
+
+@dataclass(slots=True)
+class Peak:
+    """The farthest a signal went in an episode. ``weight``: squared deviation, or part of T²."""
+
+    weight: float
+    observed: float
+    reference: float
+    since: int
+    part: str
+
+
+def level_peak(model: ContextModel, name: str, since: int) -> Peak:
+    """Where signal ``name`` stands now against its reference."""
+    level = model.level.levels[name]
+    return Peak(level.z * level.z, level.fast, level.ref, since, "level")
+
+
+def joint_peaks(model: ContextModel, deviations: Mapping[object, float], since: int) -> dict[str, Peak]:
+    """The signals whose moving apart made T² large, heaviest first, at most `JOINT_PARTS`."""
+    parts = sorted(((weight, str(name)) for name, weight in model.joint.contributions(dict(deviations)).items()), key=lambda p: (-p[0], p[1]))
+    peaks = {}
+    for weight, name in parts[:JOINT_PARTS]:
+        level = model.level.levels[name]
+        peaks[name] = Peak(weight, level.fast, level.ref, since, "joint")
+    return peaks
+
+
+def contributions(peaks: Mapping[str, Peak], units: Mapping[str, str]) -> list[Contribution]:
+    """Shares that add up to 1 over the signals named, largest first; equal ones by name."""
+    heaviest = sorted(peaks.items(), key=lambda item: (-item[1].weight, item[0]))[:MOST]
+    total = sum(peak.weight for _, peak in heaviest) or 1.0
+    return [
+        Contribution(name, peak.weight / total, peak.observed, peak.reference, units.get(name), peak.since, peak.part)
+        for name, peak in heaviest
+    ]
