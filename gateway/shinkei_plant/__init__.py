@@ -1,1 +1,6 @@
-"""A simulated line with planted faults that speaks OPC UA and MQTT: for the demo, drills and tests."""
+"""A simulated line that makes electric coolant pumps, and recordings played as machines: OPC UA servers and MQTT devices.
+
+Deterministic from a seed, on its own clock, with planted troubles whose right answers are known. For the demo, drills and tests.
+"""
+
+__all__: list[str] = []
