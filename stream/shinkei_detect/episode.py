@@ -5,7 +5,6 @@ An episode's id depends on the reading that opened it and the rule that spoke, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shinkei_detect.explain import Peak, contributions, joint_peaks, level_peak
@@ -47,8 +46,8 @@ class Episode:
 class Episodes:
     """The anomalies of one stream, one open at most. ``name``: the detector's; ``version``: of code and configuration."""
 
-    def __init__(self, stream: StreamId, settings: DetectSettings, name: str, version: str, units: Mapping[str, str]) -> None:
-        self._stream, self._settings, self._name, self._version, self._units = stream, settings, name, version, dict(units)
+    def __init__(self, stream: StreamId, settings: DetectSettings, name: str, version: str) -> None:
+        self._stream, self._settings, self._name, self._version = stream, settings, name, version
         self._rising: dict[str, tuple[int, int]] = {}
         self.open: Episode | None = None
 
@@ -135,6 +134,6 @@ class Episodes:
             id=episode.id, revision=episode.revision, phase=phase, finding="anomaly", rule=episode.rule, machine=self._stream.machine,
             stream=self._stream, first=episode.first, last=episode.last, began=episode.began, time=time,
             ended=episode.ended if phase == "closed" else None, score=peak, threshold=threshold, peak=peak,
-            signals=contributions(episode.peaks, self._units), context=episode.context, detector=self._name, model=self._version,
+            signals=contributions(episode.peaks), context=episode.context, detector=self._name, model=self._version,
             learned=episode.learned,
         )  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from shinkei_detect.model import ContextModel
-from shinkei_events.model.anomaly import Contribution
+from shinkei_events.model.anomaly import AnomalyChanged, Contribution
 
 MOST = 8
 """Signals named in an anomaly; the rest share nothing worth reading."""
@@ -42,11 +44,17 @@ def joint_peaks(model: ContextModel, deviations: Mapping[object, float], since: 
     return peaks
 
 
-def contributions(peaks: Mapping[str, Peak], units: Mapping[str, str]) -> list[Contribution]:
+def contributions(peaks: Mapping[str, Peak]) -> list[Contribution]:
     """Shares that add up to 1 over the signals named, largest first; equal ones by name."""
     heaviest = sorted(peaks.items(), key=lambda item: (-item[1].weight, item[0]))[:MOST]
     total = sum(peak.weight for _, peak in heaviest) or 1.0
     return [
-        Contribution(name, peak.weight / total, peak.observed, peak.reference, units.get(name), peak.since, peak.part)
+        Contribution(name, peak.weight / total, peak.observed, peak.reference, None, peak.since, peak.part)
         for name, peak in heaviest
     ]
+
+
+def with_units(event: AnomalyChanged, units: Mapping[tuple[str, str], str]) -> AnomalyChanged:
+    """``event`` with the units of its signals; ``units`` by (machine, signal). Units explain, they decide nothing."""
+    known = [msgspec.structs.replace(one, unit=units.get((event.machine, one.signal))) for one in event.signals]
+    return msgspec.structs.replace(event, signals=known)

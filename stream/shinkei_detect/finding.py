@@ -5,7 +5,6 @@ They are not anomalies of the machine; nothing is learned from a signal while on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shinkei_detect.parts.stillness import Stillness
@@ -13,6 +12,9 @@ from shinkei_detect.steps import Step
 from shinkei_detect.surprise import CERTAIN
 from shinkei_events.identity import StreamId, anomaly_id
 from shinkei_events.model.anomaly import AnomalyChanged, Contribution, Phase
+
+STUCK = 12.0
+"""Surprise from which on a standing signal is stuck."""
 
 
 @dataclass(slots=True)
@@ -35,9 +37,9 @@ class Finding:
 class Findings:
     """The data-quality findings of one stream, one open at most per rule and signal. ``bad``: steps of bad values that are a finding."""
 
-    def __init__(self, stream: StreamId, bad: int, name: str, version: str, units: Mapping[str, str]) -> None:
-        self._stream, self._bad_steps, self._name, self._version, self._units = stream, bad, name, version, dict(units)
-        self._still = Stillness()
+    def __init__(self, stream: StreamId, bad: int, name: str, version: str) -> None:
+        self._stream, self._bad_steps, self._name, self._version = stream, bad, name, version
+        self._still = Stillness(surprise=STUCK)
         self._bad: dict[str, tuple[int, int, int]] = {}  # signal: steps in a row, number and time of the first
         self._good: dict[str, int] = {}
         self._since: dict[str, tuple[int, int]] = {}  # signal: number and time of its last change
@@ -121,7 +123,7 @@ class Findings:
 
     def _say(self, finding: Finding, phase: Phase, step: Step) -> AnomalyChanged:
         finding.revision += 1
-        named = [Contribution(finding.signal, 1.0, finding.observed, None, self._units.get(finding.signal), finding.began, finding.rule)]
+        named = [Contribution(finding.signal, 1.0, finding.observed, None, None, finding.began, finding.rule)]
         return AnomalyChanged(
             id=finding.id, revision=finding.revision, phase=phase, finding="data_quality", rule=finding.rule, machine=self._stream.machine,
             stream=self._stream, first=finding.first, last=finding.last, began=finding.began, time=step.time,

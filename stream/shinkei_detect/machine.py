@@ -6,8 +6,6 @@ other topic; where a frame ends changes nothing. The worker, the replay and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from shinkei_detect.context import ContextKey, Shelf, key_of
 from shinkei_detect.episode import Episodes
 from shinkei_detect.finding import Findings
@@ -42,16 +40,14 @@ class MachineDetector:
     Cost: about 1 µs per reading and 6 µs per signal and step. Memory: some kB per signal and context.
     """
 
-    def __init__(
-        self, stream: StreamId, settings: DetectSettings, units: Mapping[str, str] | None = None, unwatched: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, stream: StreamId, settings: DetectSettings, unwatched: frozenset[str] = frozenset()) -> None:
         self.stream, self.next_number, self.time = stream, FIRST_NUMBER, 0
         self.version = f"{CODE}-{config_hash(settings, unwatched)}"
         self._running, self._pause, self._hold = settings.running, int(settings.pause * _SECOND), int(settings.hold * _SECOND)
         self._stepper = Stepper(int(settings.step * _SECOND), int(settings.behind * _SECOND), unwatched)
         self._shelf = Shelf(_MakeModel(settings), settings.contexts)
-        self._episodes = Episodes(stream, settings, NAME, self.version, units or {})
-        self._findings = Findings(stream, settings.bad, NAME, self.version, units or {})
+        self._episodes = Episodes(stream, settings, NAME, self.version)
+        self._findings = Findings(stream, settings.bad, NAME, self.version)
         self._key: ContextKey | None = None
         self._model: ContextModel | None = None
         self._held: dict[str, tuple[float, int]] = {}  # signal: last value, ns of stream time since it was sent
@@ -61,11 +57,12 @@ class MachineDetector:
         """Take in ``frame`` without its first ``skip`` readings. Frames must come in the order of their numbers, without holes."""
         if skip:
             frame = cut(frame, skip)
+        if frame.gap_before is not None or frame.first > self.next_number:
+            self._miss()
+        self.next_number = frame.end
         if frame.count == 0:
             return []
         said: list[AnomalyChanged] = []
-        if frame.gap_before is not None:
-            self._miss()
         key = key_of(frame.context, self._running)
         if key is None:
             self._leave(said)
@@ -73,7 +70,7 @@ class MachineDetector:
             self._enter(key, said)
             for step in self._stepper.add(frame):
                 self._judge(step, said)
-        self.next_number, self.time = frame.end, frame.t0 + frame.dt[-1]
+        self.time = frame.t0 + frame.dt[-1]
         return said
 
     def _miss(self) -> None:
