@@ -65,13 +65,13 @@ def _copy(binaries: Path, place: Path) -> Path:
     if target.exists() and target.stat().st_uid == os.geteuid() and (copied / "postgres").exists():
         return copied
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=place))
-    scratch.chmod(0o755)  # noqa: S103 - as above
+    scratch.chmod(0o755)
     shutil.copytree(binaries.parent, scratch / package.name / binaries.parent.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
     libraries = package.with_name(f"{PACKAGE}.libs")
     if libraries.exists():
         shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
     for folder, _, files in os.walk(scratch):
-        Path(folder).chmod(0o755)  # noqa: S103 - programs for a uid without rights of its own
+        Path(folder).chmod(0o755)
         for name in files:
             path = Path(folder, name)
             if not path.is_symlink():

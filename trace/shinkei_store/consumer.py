@@ -144,7 +144,7 @@ class _Run:
             opened = open_record(message.headers(), message.value())  # type: ignore[arg-type]
         except BadInput as problem:
             emit(RecordRefused(self._name, f"{topic}/{partition}/{message.offset()}", str(problem)))
-            position.quarantine(self._conn, self._name, topic, partition, message, str(problem))
+            position.refuse(self._conn, self._name, self._log.log_id, message, str(problem))
             return
         event = opened.event
         if isinstance(event, Frame | Numbered):

@@ -21,18 +21,17 @@ update fence set position = %s, moved = now()
 where consumer = %s and log_id = %s and topic = %s and "partition" = %s and token = %s"""
 
 _MARK = """
-insert into watermark (consumer, stream_id, next_number)
-select %s, s.id, %s from stream s where s.epoch = %s and s.machine = %s and s.kind = %s
-on conflict (consumer, stream_id) do update set next_number = excluded.next_number"""
+insert into watermark (consumer, stream, next_number) values (%s, %s, %s)
+on conflict (consumer, stream) do update set next_number = excluded.next_number"""
 
 _MARKS = """
-select s.epoch, s.machine, s.kind, coalesce(w.next_number, 0)
-from stream s left join watermark w on w.stream_id = s.id and w.consumer = %s
+select s.epoch, s.machine, s.kind, coalesce(w.next_number, 0) from stream s
+left join watermark w on w.stream = s.epoch || '/' || s.machine || '/' || s.kind and w.consumer = %s
 where s.kind = any(%s)"""
 
-_QUARANTINE = """
-insert into quarantine (consumer, topic, "partition", position, source, reason, headers, raw, recorded)
-values (%s, %s, %s, %s, %s, %s, %s, %s, now()) on conflict do nothing"""
+_REFUSED = """
+insert into refused (consumer, log_id, topic, "partition", position, key, reason, headers, raw)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing"""
 
 
 def take(conn: psycopg.Connection[Any], consumer: str, log_id: str, topic: str, partition: int) -> tuple[int, int]:
@@ -62,15 +61,15 @@ def watermarks(conn: psycopg.Connection[Any], consumer: str, topic: str, partiti
 
 
 def set_watermarks(conn: psycopg.Connection[Any], consumer: str, marks: dict[str, int]) -> None:
-    """Store next numbers. A stream that the recorder has not registered yet is left out: it is read from number 1 then."""
+    """Store next numbers by stream text."""
     if marks:
-        streams = [(StreamId.parse(name), number) for name, number in marks.items()]
-        rows = [(consumer, number, s.epoch, s.machine, s.kind) for s, number in streams]
-        conn.cursor().executemany(_MARK, rows)
+        conn.cursor().executemany(_MARK, [(consumer, name, number) for name, number in marks.items()])
 
 
-def quarantine(conn: psycopg.Connection[Any], consumer: str, topic: str, partition: int, message: Message, reason: str) -> None:
-    """Keep a record that could not be understood, with its bytes."""
+def refuse(conn: psycopg.Connection[Any], consumer: str, log_id: str, message: Message, reason: str) -> None:
+    """Keep a record of the log that could not be understood, with its bytes."""
     headers = "\n".join(f"{name}: {value!r}" for name, value in message.headers() or [])
-    key = (message.key() or b"").decode(errors="replace") if isinstance(message.key(), bytes | None) else str(message.key())
-    conn.execute(_QUARANTINE, (consumer, topic, partition, message.offset(), key, reason, headers, message.value() or b""))
+    key = message.key()
+    shown = key.decode(errors="replace") if isinstance(key, bytes) else str(key or "")
+    place = (message.topic(), message.partition(), message.offset())
+    conn.execute(_REFUSED, (consumer, log_id, *place, shown, reason, headers, message.value() or b""))
