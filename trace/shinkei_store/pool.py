@@ -88,6 +88,7 @@ def reader_pool(plant: PlantFile, part: str, *, max_size: int = 8) -> Connection
 
 def take_role(connection: psycopg.Connection[Any], part: str) -> None:
     """Set role and search path of a new connection in autocommit mode; raises `NotConnected` while there is no schema."""
+    part = part.removeprefix("shinkei_")
     if part not in PARTS:
         raise ValueError(f"{part!r} is no part with a role; parts are {', '.join(PARTS)}")
     role = f"shinkei_{part}"
