@@ -57,7 +57,7 @@ class _Life:
 
     def run(self) -> None:
         """Record until stop; raises when a peer is lost or the position is somebody else's."""
-        with connect(self._plant, "shinkei_store") as conn:
+        with connect(self._plant, "store") as conn:
             self._conn, self._writer = conn, Writer(conn)
             self._producer = kafka.producer(self._log, linger_ms=2)
             self._last_reports = self._read_progress()

@@ -27,7 +27,7 @@ create table event_raw (
   unique (stream_id, stream_number)
 );
 create index event_raw_machine on event_raw (machine, time);
-create table event_raw_end (only boolean primary key default true check (only), number bigint not null);
+create table event_raw_end (one boolean primary key default true check (one), number bigint not null);
 insert into event_raw_end values (true, 0);
 
 create table signal (

@@ -59,7 +59,7 @@ create table finding (raw_number bigint not null, kind text not null, unit text,
 create table chain (batch bigint primary key, seq_lo bigint not null, seq_hi bigint not null, n integer not null, merkle_root bytea not null, prev bytea not null, root bytea not null);
 create table "case" (id text primary key, title text not null, opened bigint not null, as_of bigint not null, query jsonb not null, closed bigint, actor text);
 create table case_item (case_id text not null, unit bigint not null, path jsonb not null default '[]', place text not null default '', status text not null default 'suspect', disposition text, primary key (case_id, unit));
-create table trace_position (only boolean primary key default true check (only), number bigint not null);
+create table trace_position (one boolean primary key default true check (one), number bigint not null);
 insert into trace_position values (true, 0);
 
 create function parts_in_span(of_machine text, t_from timestamptz, t_to timestamptz)
