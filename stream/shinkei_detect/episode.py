@@ -93,8 +93,8 @@ class Episodes:
         rule = "level" if verdict.alarms else "joint"
         causes = verdict.alarms or (JOINT,)
         first, began = min(self._rising.get(name, (step.first, step.began)) for name in causes)
-        id = anomaly_id(self._stream, step.last, rule)
-        episode = self.open = Episode(id, rule, first, began, step.last, step.time, step.context)
+        cause = anomaly_id(self._stream, step.last, rule)
+        episode = self.open = Episode(cause, rule, first, began, step.last, step.time, step.context)
         self._take_in(episode, verdict, model)
         return self._say(episode, "opened", step.time)
 

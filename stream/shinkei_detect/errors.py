@@ -10,7 +10,9 @@ class SnapshotRefused(ShinkeiError):
 
     def __init__(self, stream: str, what: str, found: object, wanted: object) -> None:
         self.stream, self.what = stream, what
-        super().__init__(f"snapshot of {stream}: {what} is {found!r}, not {wanted!r}; its models are learned again from the record")
+        super().__init__(
+            f"snapshot of {stream}: {what} is {found!r}, not {wanted!r}; its models are learned again from the record"
+        )
 
 
 class BadRecording(ShinkeiError):

@@ -34,9 +34,12 @@ def level_peak(model: ContextModel, name: str, since: int) -> Peak:
     return Peak(level.z * level.z, level.fast, level.ref, since, "level")
 
 
-def joint_peaks(model: ContextModel, deviations: Mapping[object, float], since: int) -> dict[str, Peak]:
+def joint_peaks(model: ContextModel, deviations: Mapping[str, float], since: int) -> dict[str, Peak]:
     """The signals whose moving apart made T² large, heaviest first, at most `JOINT_PARTS`."""
-    parts = sorted(((weight, str(name)) for name, weight in model.joint.contributions(dict(deviations)).items()), key=lambda p: (-p[0], p[1]))
+    parts = sorted(
+        ((weight, name) for name, weight in model.joint.contributions(dict(deviations)).items()),
+        key=lambda p: (-p[0], p[1]),
+    )
     peaks = {}
     for weight, name in parts[:JOINT_PARTS]:
         level = model.level.levels[name]

@@ -94,27 +94,29 @@ class Findings:
             known = self._still.signals.get(signal)
             if known is None or known.last != value:
                 self._since[signal] = (step.last, step.time)
-        score = {signal: self._still.signals[signal].run for signal in before}
         self._still.learn_one(step.values)
         now = self._still.stuck()
-        said = [self._end("stuck", str(signal), step) for signal in before if signal not in now and ("stuck", str(signal)) in self._open]
+        said = [
+            self._end("stuck", signal, step)
+            for signal in before
+            if signal not in now and ("stuck", signal) in self._open
+        ]
         for signal in now:
-            name = str(signal)
             still = self._still.signals[signal]
-            finding = self._open.get(("stuck", name))
+            finding = self._open.get(("stuck", signal))
             if finding is not None:
                 finding.last, finding.ended = step.last, step.time
-            elif signal not in score:
-                first, began = self._since.get(name, (step.first, step.began))
+            elif signal not in before:
+                first, began = self._since.get(signal, (step.first, step.began))
                 surprise = min(CERTAIN, (still.run + 1) / (still.mean * 2.302585))
-                said.append(self._begin("stuck", name, first, began, step, surprise, still.last))
+                said.append(self._begin("stuck", signal, first, began, step, surprise, still.last))
         return said
 
     def _begin(
         self, rule: str, signal: str, first: int, began: int, step: Step, score: float, observed: float | None
     ) -> AnomalyChanged:
-        id = anomaly_id(self._stream, step.last, f"{rule}:{signal}")
-        finding = Finding(id, rule, signal, first, began, step.last, step.time, score, step, observed)
+        cause = anomaly_id(self._stream, step.last, f"{rule}:{signal}")
+        finding = Finding(cause, rule, signal, first, began, step.last, step.time, score, step, observed)
         self._open[rule, signal] = finding
         return self._say(finding, "opened", step)
 

@@ -43,7 +43,11 @@ class MachineDetector:
     def __init__(self, stream: StreamId, settings: DetectSettings, unwatched: frozenset[str] = frozenset()) -> None:
         self.stream, self.next_number, self.time = stream, FIRST_NUMBER, 0
         self.version = f"{CODE}-{config_hash(settings, unwatched)}"
-        self._running, self._pause, self._hold = settings.running, int(settings.pause * _SECOND), int(settings.hold * _SECOND)
+        self._running, self._pause, self._hold = (
+            settings.running,
+            int(settings.pause * _SECOND),
+            int(settings.hold * _SECOND),
+        )
         self._stepper = Stepper(int(settings.step * _SECOND), int(settings.behind * _SECOND), unwatched)
         self._shelf = Shelf(_MakeModel(settings), settings.contexts)
         self._episodes = Episodes(stream, settings, NAME, self.version)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from shinkei_detect.parts.joint import JointView
 from shinkei_detect.parts.level import LevelMonitor
-from shinkei_detect.pipeline import Features, ScoreThenLearn
+from shinkei_detect.pipeline import ScoreThenLearn
 from shinkei_detect.settings import DetectSettings
 
 
@@ -16,7 +16,7 @@ class Verdict(NamedTuple):
     ``joint``: normal-equivalent deviation of how signals move together; ``joint_on``: it is in alarm.
     """
 
-    deviations: Features
+    deviations: dict[str, float]
     alarms: tuple[str, ...]
     accepted: tuple[str, ...]
     joint: float
@@ -30,7 +30,9 @@ class ContextModel:
         self.level = LevelMonitor(
             on=settings.on, off=settings.off, warm_up=settings.warm_up, settle=settings.settle, relearn=settings.relearn
         )
-        self.joint = JointView(on=settings.joint_on, off=settings.joint_off, warm_up=2 * settings.warm_up, relearn=settings.relearn)
+        self.joint = JointView(
+            on=settings.joint_on, off=settings.joint_off, warm_up=2 * settings.warm_up, relearn=settings.relearn
+        )
         self.pipeline = ScoreThenLearn(("level", self.level), ("joint", self.joint))
 
     def step(self, x: dict[str, float]) -> Verdict:

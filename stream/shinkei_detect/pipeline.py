@@ -10,7 +10,7 @@ from typing import Any
 
 from river import base, compose
 
-Features = dict[base.typing.FeatureName, Any]
+Features = dict[Any, Any]
 
 
 class ScoreThenLearn(compose.Pipeline):

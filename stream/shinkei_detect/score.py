@@ -36,7 +36,9 @@ class Score(msgspec.Struct, frozen=True):
         return 100 * self.missed / max(1, self.hit + self.missed)
 
     def __add__(self, other: Score) -> Score:
-        return Score(self.hit + other.hit, self.false + other.false, self.missed + other.missed, self.silent + other.silent)
+        return Score(
+            self.hit + other.hit, self.false + other.false, self.missed + other.missed, self.silent + other.silent
+        )
 
 
 def alarm_rows(times: Sequence[int], events: Iterable[AnomalyChanged]) -> list[bool]:
@@ -58,5 +60,8 @@ def compare(truth: Sequence[bool], alarm: Sequence[bool], skip: int = 0) -> Scor
     """Row by row from row ``skip`` on (what came before was for learning)."""
     pairs = list(zip(truth, alarm, strict=True))[skip:]
     return Score(
-        sum(t and a for t, a in pairs), sum(a and not t for t, a in pairs), sum(t and not a for t, a in pairs), sum(not t and not a for t, a in pairs)
+        sum(t and a for t, a in pairs),
+        sum(a and not t for t, a in pairs),
+        sum(t and not a for t, a in pairs),
+        sum(not t and not a for t, a in pairs),
     )

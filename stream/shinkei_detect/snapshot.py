@@ -68,7 +68,9 @@ def take(detector: MachineDetector) -> Snapshot:
     body = zlib.compress(pickle.dumps(detector, protocol=5), 1)
     river, numpy = library_versions()
     digest = hashlib.sha256(body).hexdigest()
-    header = Header(SCHEMA, river, numpy, detector.version, str(detector.stream), detector.next_number, detector.time, digest)
+    header = Header(
+        SCHEMA, river, numpy, detector.version, str(detector.stream), detector.next_number, detector.time, digest
+    )
     return Snapshot(header, body)
 
 
@@ -76,13 +78,21 @@ def restore(snapshot: Snapshot, version: str) -> MachineDetector:
     """The detector as it was; raises `SnapshotRefused` unless everything in the header is as this program would write it."""
     header = snapshot.header
     river, numpy = library_versions()
-    wanted = {"schema": SCHEMA, "river": river, "numpy": numpy, "version": version, "sha256": hashlib.sha256(snapshot.body).hexdigest()}
+    wanted = {
+        "schema": SCHEMA,
+        "river": river,
+        "numpy": numpy,
+        "version": version,
+        "sha256": hashlib.sha256(snapshot.body).hexdigest(),
+    }
     for what, value in wanted.items():
         if getattr(header, what) != value:
             raise SnapshotRefused(header.stream, what, getattr(header, what), value)
     detector = _Unpickler(io.BytesIO(zlib.decompress(snapshot.body))).load()
     if not isinstance(detector, MachineDetector) or detector.next_number != header.next_number:
-        raise SnapshotRefused(header.stream, "content", type(detector).__name__, f"a detector before number {header.next_number}")
+        raise SnapshotRefused(
+            header.stream, "content", type(detector).__name__, f"a detector before number {header.next_number}"
+        )
     return detector
 
 

@@ -118,7 +118,9 @@ class Stepper:
         values = {name: entry[0] / entry[1] for name, entry in sums.items()}
         only_bad = {name: code for name, code in bad.items() if name not in values} if bad else {}
         elapsed = max(0, self._end - self._previous) if self._previous else 0
-        step = Step(values, only_bad, self._first, self._last, self._began, self._time, elapsed, self._back, self._context)
+        step = Step(
+            values, only_bad, self._first, self._last, self._began, self._time, elapsed, self._back, self._context
+        )
         self._sums, self._bad = {}, {}
         self._previous = self._end
         self._first = self._last = self._began = self._time = self._back = 0

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from river import base
 
-Deviations = dict[base.typing.FeatureName, Any]
-Vector = npt.NDArray[np.float64]
+Deviations = dict[Any, Any]
+Vector = npt.NDArray[np.floating[Any]]
 
 SMALLEST_USUAL = 0.3
 """Floor of what T²/d usually is: a machine that was too calm to be true must not make everything else surprising."""
@@ -71,7 +71,7 @@ class JointView(base.AnomalyDetector):
         self.alarm = self.accepted = False
         self.held = self.learned = 0
         self.usual = 1.0
-        self._place: dict[base.typing.FeatureName, int] = {}
+        self._place: dict[str, int] = {}
         self._mean: Vector = np.zeros(0)
         self._cov: Vector = np.zeros((0, 0))
 
@@ -99,7 +99,7 @@ class JointView(base.AnomalyDetector):
         self._mean = self._mean + gain * away
         self._cov = self._cov + gain * (np.outer(away, away) - self._cov)
 
-    def contributions(self, x: Deviations) -> dict[base.typing.FeatureName, float]:
+    def contributions(self, x: Deviations) -> dict[str, float]:
         """Each signal's part of T² (not negative; they add up to about T²)."""
         away, _ = self._away(x)
         parts = away * self._solve(away)
@@ -134,7 +134,10 @@ class JointView(base.AnomalyDetector):
         return away, seen
 
     def _solve(self, away: Vector) -> Vector:
-        return np.linalg.solve(self._cov + self.ridge * np.eye(len(away)), away) if len(away) else away
+        if not len(away):
+            return away
+        solved: Vector = np.linalg.solve(self._cov + self.ridge * np.eye(len(away)), away)
+        return solved
 
     def _square(self, away: Vector) -> float:
         return float(away @ self._solve(away))
@@ -142,7 +145,7 @@ class JointView(base.AnomalyDetector):
     def _normal(self, square: float, seen: int) -> float:
         ratio = square / (seen * max(self.usual, SMALLEST_USUAL))
         spread = 2.0 / (9.0 * seen)
-        return (ratio ** (1.0 / 3.0) - (1.0 - spread)) / math.sqrt(spread)
+        return float((ratio ** (1.0 / 3.0) - (1.0 - spread)) / math.sqrt(spread))
 
     def _decide(self, score: float) -> None:
         self.accepted = False

@@ -13,13 +13,28 @@ from river import base
 KNOWN_NOISE = 30
 """Steps after which the noise is known well enough to clip single outliers by it."""
 
-Features = dict[base.typing.FeatureName, Any]
+Features = dict[Any, Any]
+"""Signal name to value; River's type of a sample."""
 
 
 class Level:
     """What is known of one signal. ``z``: signed deviation at the last step, in units of the signal's own usual wander."""
 
-    __slots__ = ("accepted", "fast", "fast_n", "held", "last", "noise", "noise_n", "on", "ref", "ref_n", "wander", "wander_n", "z")
+    __slots__ = (
+        "accepted",
+        "fast",
+        "fast_n",
+        "held",
+        "last",
+        "noise",
+        "noise_n",
+        "on",
+        "ref",
+        "ref_n",
+        "wander",
+        "wander_n",
+        "z",
+    )
 
     def __init__(self) -> None:
         self.fast = self.ref = self.z = 0.0
@@ -86,14 +101,16 @@ class LevelMonitor(base.AnomalyDetector, base.Transformer):
         self.fast, self.slow, self.spread, self.noise = fast, slow, spread, noise
         self.on, self.off, self.clip, self.cap = on, off, clip, cap
         self.warm_up, self.settle, self.relearn, self.grain = warm_up, settle, relearn, grain
-        self.levels: dict[base.typing.FeatureName, Level] = {}
+        self.levels: dict[str, Level] = {}
         self._still = 1.0 / (2.0 * fast - 1.0)  # variance of an EWMA of white noise: a / (2 - a) with a = 1 / fast
 
     def score_one(self, x: Features) -> float:
         """The largest ``|z|`` of all signals in ``x`` that are known well enough to be judged; changes nothing."""
-        return max((abs(self._peek(level, x[name])[1]) for name, level in self._known(x) if self._judged(level)), default=0.0)
+        return max(
+            (abs(self._peek(level, x[name])[1]) for name, level in self._known(x) if self._judged(level)), default=0.0
+        )
 
-    def transform_one(self, x: Features) -> dict[base.typing.FeatureName, float]:
+    def transform_one(self, x: Features) -> Features:
         """``z`` of each signal in ``x`` that is known well enough to be judged; changes nothing."""
         return {name: self._peek(level, x[name])[1] for name, level in self._known(x) if self._judged(level)}
 
@@ -119,7 +136,7 @@ class LevelMonitor(base.AnomalyDetector, base.Transformer):
             level.on = level.accepted = False
             level.z = 0.0
 
-    def _known(self, x: Features) -> list[tuple[base.typing.FeatureName, Level]]:
+    def _known(self, x: Features) -> list[tuple[str, Level]]:
         return [(name, self.levels[name]) for name in x if name in self.levels]
 
     def _judged(self, level: Level) -> bool:
@@ -135,8 +152,9 @@ class LevelMonitor(base.AnomalyDetector, base.Transformer):
             gain = 1.0 / (n + 1) if n < self.fast else 1.0 / self.fast
             away = value - level.fast
             if level.noise_n > KNOWN_NOISE:
-                limit = self.clip * math.sqrt(level.noise) + math.sqrt(level.wander) + self.on * self.fast * self.grain * abs(level.ref)
-                away = limit if away > limit else -limit if away < -limit else away
+                least = self.on * self.fast * self.grain * abs(level.ref)
+                limit = self.clip * math.sqrt(level.noise) + math.sqrt(level.wander) + least
+                away = min(limit, max(-limit, away))
             fast = level.fast + gain * away
             share = 1.0 / (n + 1) if n < self.fast else self._still
         still = share * level.noise

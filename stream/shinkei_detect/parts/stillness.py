@@ -9,7 +9,7 @@ from typing import Any
 
 from river import base
 
-Features = dict[base.typing.FeatureName, Any]
+Features = dict[Any, Any]
 
 KNOWN_RUNS = 50
 """Changes seen before a signal is judged."""
@@ -48,7 +48,7 @@ class Stillness(base.AnomalyDetector):
 
     def __init__(self, least: int = 20, surprise: float = 12.0) -> None:
         self.least, self.surprise = least, surprise
-        self.signals: dict[base.typing.FeatureName, Still] = {}
+        self.signals: dict[str, Still] = {}
 
     def score_one(self, x: Features) -> float:
         """The largest surprise if ``x`` came now; changes nothing."""
@@ -78,7 +78,7 @@ class Stillness(base.AnomalyDetector):
         for still in self.signals.values():
             still.last, still.run = None, 0
 
-    def stuck(self) -> list[base.typing.FeatureName]:
+    def stuck(self) -> list[str]:
         """Signals in alarm, by name."""
         return [name for name, still in self.signals.items() if still.on]
 
