@@ -1,58 +1,60 @@
 -- Lineage: everything here is projected from event_raw and can be rebuilt from it.
 create table unit (
   id bigint generated always as identity primary key,
-  ns smallint not null default 0,
+  ns smallint not null default 0,          -- who gives such numbers: one space a kind
   serial text not null,                    -- serial numbers are text, always
-  kind text not null check (kind in ('serial', 'lot', 'container', 'supplier_lot', 'shipment', 'resource')),
+  kind text not null check (kind in ('serial', 'lot', 'container', 'supplier_lot', 'shipment', 'tool', 'program', 'fixture', 'operator_group')),
   item text,
   finished boolean not null default false,
   first_number bigint not null,            -- event_raw number of first sight
   unique (ns, serial)
 );
 create index unit_serial_prefix on unit (serial text_pattern_ops);
-create table unit_alias (unit bigint not null, ns smallint not null default 0, serial text not null, since bigint not null, event_number bigint not null, primary key (ns, serial));
 
 create table event (
   eid uuid not null,
   ts bigint not null,                      -- ended, ns UTC
   unit bigint not null,
-  role text not null check (role in ('input', 'output', 'both')),
+  role text not null check (role in ('input', 'output', 'both')),  -- input: it went into something else; both: it was worked on, packed, shipped
   machine text not null,
   op text not null,
   result text not null,
   product text,
   started bigint not null,
   raw_number bigint not null,
+  slot text,                               -- of a setup change
   primary key (eid, unit)
 );
 create index event_unit on event (unit, ts);
 create index event_machine on event (machine, ts) include (unit);
+create index event_slot on event (machine, slot, ts) where slot is not null;
 
 create table edge (
   src bigint not null, dst bigint not null,
   t_from bigint not null, t_to bigint,
-  ev uuid not null, kind text not null, qty double precision not null default 1, certainty real not null default 1,
-  rec_from bigint not null, rec_to bigint
+  ev uuid not null, kind text not null check (kind in ('consumed', 'packed', 'shipped', 'relabelled', 'removed')),
+  qty double precision not null default 1, certainty double precision not null default 1,
+  rec_from bigint not null, rec_to bigint  -- believed from that event_raw number until that one (null: still)
 );
 create index edge_src on edge (src) include (dst);
 create index edge_dst on edge (dst) include (src);
-create index edge_ev on edge (ev);
+create index edge_relabelled on edge (dst) where kind = 'relabelled';  -- a new name is the same thing: followed both ways
 -- PostgreSQL guesses 100 times too few distinct units; with its guess a trace of 9 units took 237 ms instead of 0.19 ms.
 alter table edge alter src set (n_distinct = -0.45);
 alter table edge alter dst set (n_distinct = -0.45);
 
 create table setup (
-  machine text not null, slot text not null, unit bigint not null, t_from bigint not null, t_to bigint, certainty real not null default 1,
-  ev text not null, rec_from bigint not null,
-  primary key (machine, slot, unit, t_from)
+  machine text not null, slot text not null, unit bigint not null, t_from bigint not null, t_to bigint, certainty double precision not null default 1,
+  ev uuid not null, rec_from bigint not null, rec_to bigint
 );
 create index setup_unit on setup (unit);
-create index setup_machine on setup (machine, t_from);
+create index setup_machine on setup (machine, slot, t_from);
 
-create table top_closure (ancestor bigint not null, finished_good bigint not null, certainty real not null default 1, primary key (ancestor, finished_good));
+create table top_closure (ancestor bigint not null, finished_good bigint not null, certainty double precision not null default 1, primary key (ancestor, finished_good));
 create index top_closure_good on top_closure (finished_good) include (ancestor);
 
-create table seen (day date not null, eid uuid not null, raw_number bigint not null, content uuid not null, primary key (day, eid));
+create table seen (eid uuid primary key, raw_number bigint not null, content uuid not null, corrects uuid);
+create index seen_corrects on seen (corrects) where corrects is not null;
 create table conflict (eid uuid not null, raw_number bigint not null, first_number bigint not null, primary key (eid, raw_number));
 create table finding (raw_number bigint not null, kind text not null, unit text, detail text not null, primary key (raw_number, kind, detail));
 
@@ -68,7 +70,7 @@ language sql stable as $$
   select distinct on (u.id) u.id, u.serial, u.kind, u.item, e.started, e.ts, e.result, e.raw_number
   from event e join unit u on u.id = e.unit
   where e.machine = of_machine and e.ts >= to_ns(t_from) and e.ts <= to_ns(t_to) + 600 * 1000000000::bigint and e.started <= to_ns(t_to)
-    and u.kind in ('serial', 'lot') and (e.role <> 'input' or u.kind = 'serial')
+    and u.kind in ('serial', 'lot') and e.role <> 'input'
   order by u.id, e.ts $$;
 
 create function fn_counts(of_machine text, t_from timestamptz, t_to timestamptz) returns table (good bigint, rejected bigint, total bigint) language sql stable as $$
@@ -95,6 +97,6 @@ language sql stable as $$
     run_s / nullif(planned, 0) * (ideal * total / nullif(run_s, 0)) * (good::float8 / nullif(total, 0))
   from parts $$;
 
-grant select, insert, update, delete on unit, unit_alias, event, edge, setup, top_closure, seen, conflict, finding, chain, "case", case_item, trace_position to shinkei_trace;
-grant truncate on unit, unit_alias, event, edge, setup, top_closure, seen, conflict, finding to shinkei_trace;
-grant select on unit, unit_alias, event, edge, setup, top_closure, conflict, finding, chain, "case", case_item, trace_position to shinkei_store, shinkei_detect, shinkei_alerts, shinkei_ui;
+grant select, insert, update, delete on unit, event, edge, setup, top_closure, seen, conflict, finding, chain, "case", case_item, trace_position to shinkei_trace;
+grant truncate on unit, event, edge, setup, top_closure, seen, conflict, finding to shinkei_trace;
+grant select on unit, event, edge, setup, top_closure, conflict, finding, chain, "case", case_item, trace_position to shinkei_store, shinkei_detect, shinkei_alerts, shinkei_ui;
