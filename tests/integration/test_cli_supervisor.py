@@ -84,14 +84,17 @@ def test_programs_start_in_order_and_are_ready(tmp_path: Path) -> None:
         )
         pids = supervisor.pids()
         run = read_run(tmp_path, "supervisor")
-        assert run is not None and run["parts"]["first"]["pid"] == pids["first"]
+        assert run is not None
+        assert run["parts"]["first"]["pid"] == pids["first"]
     assert not any(alive(pid) for pid in pids.values())
     assert read_run(tmp_path, "supervisor") is None
 
 
 def test_a_program_is_not_kept_waiting_for_ever(tmp_path: Path) -> None:
     never = Program("never", (sys.executable, "-c", "import time; time.sleep(600)"), ready=lambda pid: False)
-    with Supervisor(tmp_path, [never, script(tmp_path, "other", OBEDIENT, after=("never",), wait_at_most=0.2)], Heard()) as supervisor:
+    with Supervisor(
+        tmp_path, [never, script(tmp_path, "other", OBEDIENT, after=("never",), wait_at_most=0.2)], Heard()
+    ) as supervisor:
         supervisor.run(until=lambda: supervisor.ready("other"))
 
 
@@ -101,7 +104,8 @@ def test_a_crash_is_started_again_counted_and_told_with_the_last_words(tmp_path:
     with Supervisor(tmp_path, [script(tmp_path, "frail", crash_once)], heard) as supervisor:
         supervisor.run(until=lambda: supervisor.restarts()["frail"] == 1 and "frail" in supervisor.pids())
     crashed = next(about for news, _, about in heard.news if news is News.CRASHED)
-    assert crashed["code"] == 1 and crashed["last"] == "the disk is full"
+    assert crashed["code"] == 1
+    assert crashed["last"] == "the disk is full"
 
 
 def test_back_off_grows(tmp_path: Path) -> None:
@@ -135,7 +139,9 @@ def test_the_database_is_asked_to_end_after_the_others(tmp_path: Path) -> None:
     ended = tmp_path / "ended"
     text = OBEDIENT + f"\nopen({str(ended)!r}, 'a').write(sys.argv[1].rpartition('/')[2] + ' ')"
     slow = text.replace("stop.wait()", "stop.wait(); threading.Event().wait(0.3)")
-    with Supervisor(tmp_path, [script(tmp_path, "database", text, last=True), script(tmp_path, "writer", slow)], Heard()) as supervisor:
+    with Supervisor(
+        tmp_path, [script(tmp_path, "database", text, last=True), script(tmp_path, "writer", slow)], Heard()
+    ) as supervisor:
         supervisor.run(until=supervisor.ready)
     assert ended.read_text().split() == ["writer", "database"]
 
@@ -175,7 +181,9 @@ def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_without_the_kernels_signal_the_pipe_tells_a_child(tmp_path: Path) -> None:
-    deaf = OBEDIENT.replace("with Lifeline", "import shinkei_cli.lifeline as it\nit._die_with_parent = lambda: None\nwith Lifeline")
+    deaf = OBEDIENT.replace(
+        "with Lifeline", "import shinkei_cli.lifeline as it\nit._die_with_parent = lambda: None\nwith Lifeline"
+    )
     process, pids = supervisor_process(tmp_path, {"writer": deaf})
     process.kill()
     process.wait(5)

@@ -24,7 +24,11 @@ Row = dict[str, Any]
 
 def offline(plant: PlantFile) -> Iterator[Row]:
     """One row for the file and one for each part's section; ``state`` is ok or wrong."""
-    yield {"what": "plant.toml", "state": "ok", "detail": f"{plant.path}: site {plant.site.id}, {len(plant.documents())} master data documents"}
+    yield {
+        "what": "plant.toml",
+        "state": "ok",
+        "detail": f"{plant.path}: site {plant.site.id}, {len(plant.documents())} master data documents",
+    }
     for part in PARTS:
         if part == "store":
             continue

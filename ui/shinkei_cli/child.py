@@ -61,7 +61,7 @@ class Child:
         """Start the process; its output is appended to the log."""
         self._put_aside()
         environment = os.environ | dict(self.program.env) | {READ_FD: str(self._lifeline), "PYTHONUNBUFFERED": "1"}
-        with open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.program.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                 pass_fds=(self._lifeline, *self._hold), process_group=0)  # fmt: skip

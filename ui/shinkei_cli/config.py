@@ -19,8 +19,15 @@ FOLDER = ".shinkei"
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Offer ``--config`` and ``--dir``."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the plant's configuration (default: ./plant.toml, else the demo's)")
-    parser.add_argument("--dir", type=Path, metavar="FOLDER", help="where this site keeps its files (default: SHINKEI_DIR, else .shinkei beside the file)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the plant's configuration (default: ./plant.toml, else the demo's)"
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        metavar="FOLDER",
+        help="where this site keeps its files (default: SHINKEI_DIR, else .shinkei beside the file)",
+    )
 
 
 def folder_of(args: argparse.Namespace) -> Path:

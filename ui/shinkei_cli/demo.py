@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shinkei_cli.config import FILE
 from shinkei_cli.exits import DONE, FAILED, WRONG_USE
-from shinkei_cli.folder import LOOPBACK, AlreadyRunning, Site, free_port, free_ports
+from shinkei_cli.folder import LOOPBACK, AlreadyRunningError, Site, free_port, free_ports
 from shinkei_cli.health import opens
 from shinkei_cli.narrator import Narrator
 from shinkei_cli.part import PARTS
@@ -54,7 +54,7 @@ def run(wishes: Wishes) -> int:
             with Supervisor(plant.dir, programs, narrator, (site.lock,)) as supervisor:
                 failed = _watch(supervisor, narrator, url, plant.dir / "logs", began)
                 narrator.say("ending")
-    except AlreadyRunning as error:
+    except AlreadyRunningError as error:
         narrator.say("same_folder", folder=error.folder, pid=error.pid)
         return WRONG_USE
     narrator.say("ended")

@@ -21,7 +21,7 @@ PORTS_TO_TRY = 100
 ORPHANS_END_WITHIN_S = 8.0
 
 
-class AlreadyRunning(ShinkeiError):
+class AlreadyRunningError(ShinkeiError):
     """Another supervisor holds this folder; ``pid`` is its process, 0 when it did not say."""
 
     def __init__(self, folder: Path, pid: int) -> None:
@@ -30,7 +30,7 @@ class AlreadyRunning(ShinkeiError):
 
 
 class Site:
-    """Holds ``folder`` for this process. Raises `AlreadyRunning` or `BadConfig` when entered."""
+    """Holds ``folder`` for this process. Raises `AlreadyRunningError` or `BadConfig` when entered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,10 +41,12 @@ class Site:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise BadConfig("--dir", str(self.folder), f"cannot be used: {error.strerror}; choose a folder you may write to") from error
+            raise BadConfig(
+                "--dir", str(self.folder), f"cannot be used: {error.strerror}; choose a folder you may write to"
+            ) from error
         try:
             self._take(lock)
-        except AlreadyRunning:
+        except AlreadyRunningError:
             os.close(lock)
             raise
         os.ftruncate(lock, 0)
@@ -53,7 +55,9 @@ class Site:
         self._forget_the_dead()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -73,7 +77,7 @@ class Site:
                 said = os.pread(lock, 32, 0).decode(errors="replace").strip()
                 holder = int(said) if said.isdigit() else 0
                 if alive(holder) or time.monotonic() > deadline:
-                    raise AlreadyRunning(self.folder, holder) from error
+                    raise AlreadyRunningError(self.folder, holder) from error
             time.sleep(0.05)
 
     def _forget_the_dead(self) -> None:
@@ -113,7 +117,11 @@ def free_port(wanted: int) -> int:
     for port in range(wanted, min(wanted + PORTS_TO_TRY, 65536)):
         if is_free(port):
             return port
-    raise BadConfig("--port", wanted, f"is taken, and so are the {PORTS_TO_TRY} after it; choose another with --port or SHINKEI_PORT")
+    raise BadConfig(
+        "--port",
+        wanted,
+        f"is taken, and so are the {PORTS_TO_TRY} after it; choose another with --port or SHINKEI_PORT",
+    )
 
 
 def free_ports(count: int, start: int) -> list[int]:

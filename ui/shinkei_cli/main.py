@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 def build_parser(words: list[str]) -> argparse.ArgumentParser:
     """The parser for ``words``: every command's name and help, but only the chosen command's own options."""
     parser = argparse.ArgumentParser(prog="shinkei", description="The nervous system of a factory.")
-    parser.add_argument("--version", action="store_const", const=_version, dest="handler", help="print the version and end")
+    parser.add_argument(
+        "--version", action="store_const", const=_version, dest="handler", help="print the version and end"
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND")
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, text in COMMANDS.items():

@@ -22,7 +22,9 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="table", help="how to print the result (default: table)")
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kind: str = "table", out: TextIO | None = None) -> int:
+def print_rows(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], kind: str = "table", out: TextIO | None = None
+) -> int:
     """Print ``rows`` with ``columns`` in this order; returns how many there were.
 
     Missing and None are empty in table and csv, null in json. Times are ISO 8601. json is one array of objects.
@@ -80,7 +82,8 @@ def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO)
     count = 0
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    for count, row in enumerate(rows, 1):
+    for row in rows:
+        count += 1
         value = (row.get(name) for name in columns)
         writer.writerow([repr(v) if isinstance(v, float) else plain(v) for v in value])
     return count

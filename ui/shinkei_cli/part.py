@@ -50,4 +50,3 @@ def run_part(part: str, args: argparse.Namespace) -> int:
         if not stop.is_set():
             module.run(plant, stop)
     return DONE
-

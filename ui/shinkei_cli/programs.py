@@ -44,9 +44,19 @@ def programs_of(plant: PlantFile, parts: list[str], *, board_first: bool = False
     environment = _environment()
     programs = []
     if plant.log.bootstrap is None:
-        programs.append(Program("log", command("log", "run", *places), environment, _has_run_file(plant.dir, "log"), last=True))
+        programs.append(
+            Program("log", command("log", "run", *places), environment, _HasRunFile(plant.dir, "log"), last=True)
+        )
     if plant.store.dsn is None:
-        programs.append(Program("database", command("store", "database", *places), environment, _has_run_file(plant.dir, "database"), last=True))
+        programs.append(
+            Program(
+                "database",
+                command("store", "database", *places),
+                environment,
+                _HasRunFile(plant.dir, "database"),
+                last=True,
+            )
+        )
     names = {program.name for program in programs} | set(parts)
     for part in parts:
         needs = AFTER[part]
@@ -57,7 +67,7 @@ def programs_of(plant: PlantFile, parts: list[str], *, board_first: bool = False
                 part,
                 command(part, "run", *places),
                 environment,
-                _answers(plant.dir, part),
+                _Answers(plant.dir, part),
                 tuple(need for need in needs if need in names),
                 BOARD_AT_MOST_S if board_first and part in NOT_BEFORE_BOARD else PEER_AT_MOST_S,
             )
@@ -65,7 +75,7 @@ def programs_of(plant: PlantFile, parts: list[str], *, board_first: bool = False
     return programs
 
 
-class _has_run_file:
+class _HasRunFile:
     """Ready when the run file of ``part`` is by the process asked about."""
 
     def __init__(self, folder: Path, part: str) -> None:
@@ -76,7 +86,7 @@ class _has_run_file:
         return found is not None and found.get("pid") == pid
 
 
-class _answers:
+class _Answers:
     """Ready when the part's ``/health`` says so, and the part is the process asked about or one of its group."""
 
     def __init__(self, folder: Path, part: str) -> None:

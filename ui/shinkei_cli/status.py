@@ -19,7 +19,9 @@ def rows(folder: Path, ask_health: Callable[[str], dict[str, Any] | None] = ask)
     runs = all_runs(folder)
     supervisor = runs.pop("supervisor", None) or {}
     restarts = {name: about.get("restarts") for name, about in supervisor.get("parts", {}).items()}
-    missing = {name: {"pid": about.get("pid")} for name, about in supervisor.get("parts", {}).items() if name not in runs}
+    missing = {
+        name: {"pid": about.get("pid")} for name, about in supervisor.get("parts", {}).items() if name not in runs
+    }
     # Run files of other shapes (addresses of the embedded database, say) are no parts.
     parts = {name: run for name, run in runs.items() if "part" in run}
     found = [_row(name, run, restarts.get(name), ask_health) for name, run in {**parts, **missing}.items()]
@@ -31,9 +33,17 @@ def everything_ready(found: list[dict[str, Any]]) -> bool:
     return bool(found) and all(row["ready"] for row in found)
 
 
-def _row(name: str, run: dict[str, Any], restarts: int | None, ask_health: Callable[[str], dict[str, Any] | None]) -> dict[str, Any]:
+def _row(
+    name: str, run: dict[str, Any], restarts: int | None, ask_health: Callable[[str], dict[str, Any] | None]
+) -> dict[str, Any]:
     pid, address = run.get("pid"), run.get("http")
-    row: dict[str, Any] = {"part": name, "pid": pid, "http": address, "restarts": restarts, "since": _time(run.get("started"))}
+    row: dict[str, Any] = {
+        "part": name,
+        "pid": pid,
+        "http": address,
+        "restarts": restarts,
+        "since": _time(run.get("started")),
+    }
     if not alive(pid):
         return row | {"state": "gone", "ready": False}
     if address is None:

@@ -61,7 +61,9 @@ class Supervisor:
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
-        self._children = {program.name: Child(program, folder / "logs", self._lifeline_read, hold) for program in programs}
+        self._children = {
+            program.name: Child(program, folder / "logs", self._lifeline_read, hold) for program in programs
+        }
         self._before: dict[int, Any] = {}
         self.stopping = False
 
@@ -158,19 +160,34 @@ class Supervisor:
 
     def _ended(self, name: str, child: Child, code: int, now: float) -> None:
         lived = now - child.started_at
-        child.back_off = BACK_OFF_FIRST_S if lived >= CALM_AFTER_S or child.back_off == 0 else min(child.back_off * 2, BACK_OFF_MOST_S)
+        child.back_off = (
+            BACK_OFF_FIRST_S
+            if lived >= CALM_AFTER_S or child.back_off == 0
+            else min(child.back_off * 2, BACK_OFF_MOST_S)
+        )
         child.start_at = now + child.back_off
         if code in child.program.hopeless:
             child.hopeless = True
             self._tell(News.GAVE_UP, name, {"code": code, "log": child.log, "last": child.last_words()})
         else:
             child.restarts += 1
-            self._tell(News.CRASHED, name, {"code": code, "again_in": child.back_off, "log": child.log, "last": child.last_words()})
+            self._tell(
+                News.CRASHED,
+                name,
+                {"code": code, "again_in": child.back_off, "log": child.log, "last": child.last_words()},
+            )
         self._publish()
 
     def _publish(self) -> None:
-        parts = {name: {"pid": child.pid, "restarts": child.restarts, "log": str(child.log)} for name, child in self._children.items()}
-        write_run(self._folder, "supervisor", {"part": "supervisor", "pid": os.getpid(), "started": time.time(), "parts": parts})
+        parts = {
+            name: {"pid": child.pid, "restarts": child.restarts, "log": str(child.log)}
+            for name, child in self._children.items()
+        }
+        write_run(
+            self._folder,
+            "supervisor",
+            {"part": "supervisor", "pid": os.getpid(), "started": time.time(), "parts": parts},
+        )
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True

@@ -38,7 +38,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "en": "  {title} cannot run with this configuration: {last} (log: {log})",
         "ja": "  {title}はこの設定では動きません: {last} (ログ: {log})",
     },
-    "killed": {"en": "  {title} did not end in time and was ended.", "ja": "  {title}が時間内に終わらないため、強制終了しました。"},
+    "killed": {
+        "en": "  {title} did not end in time and was ended.",
+        "ja": "  {title}が時間内に終わらないため、強制終了しました。",
+    },
     "slow": {
         "en": "Still waiting for: {names}. The logs are in {logs}",
         "ja": "まだ待っています: {names}。ログは {logs} にあります。",
@@ -47,7 +50,10 @@ TEXTS: dict[str, dict[str, str]] = {
     "board": {"en": "The board is live: {url}", "ja": "ボードを表示できます: {url}"},
     "running": {"en": "All parts run.", "ja": "すべての部分が動いています。"},
     "ending": {"en": "Ending …", "ja": "終了しています…"},
-    "ended": {"en": "Ended; nothing is left running. What was stored is kept.", "ja": "終了しました。保存したデータは残ります。"},
+    "ended": {
+        "en": "Ended; nothing is left running. What was stored is kept.",
+        "ja": "終了しました。保存したデータは残ります。",
+    },
     "same_folder": {
         "en": "A Shinkei is already running in {folder} (process {pid}). End it first, or choose another folder with --dir.",
         "ja": "{folder} ではすでに Shinkei が動いています (プロセス {pid})。終了するか、--dir で別のフォルダを指定してください。",
@@ -85,7 +91,11 @@ class Words:
 
 def language(given: str | None = None) -> str:
     """``--lang``, else SHINKEI_LANG, else the locale's; English when it is neither."""
-    for found in (given, os.environ.get("SHINKEI_LANG"), *(os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))):
+    for found in (
+        given,
+        os.environ.get("SHINKEI_LANG"),
+        *(os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG")),
+    ):
         if found:
             return "ja" if found.lower().startswith("ja") else "en"
     return "ja" if (locale.getlocale()[0] or "").lower().startswith("ja") else "en"

@@ -14,7 +14,9 @@ from shinkei_cli.part import Subparsers
 def register(subparsers: Subparsers) -> None:
     """Add the command."""
     parser = subparsers.add_parser("check", help=COMMANDS["check"], description=__doc__)
-    parser.add_argument("--connect", action="store_true", help="also try the log, the database and every machine's address")
+    parser.add_argument(
+        "--connect", action="store_true", help="also try the log, the database and every machine's address"
+    )
     add_config(parser)
     add_format(parser)
     parser.set_defaults(handler=_check)

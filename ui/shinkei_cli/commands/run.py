@@ -19,16 +19,18 @@ def register(subparsers: Subparsers) -> None:
     """Add the command."""
     parser = subparsers.add_parser("run", help=COMMANDS["run"], description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {' '.join(PARTS)} (default: all but plant)")
-    parser.add_argument("--lang", choices=("ja", "en"), help="language of what it says (default: SHINKEI_LANG, else the locale's)")
+    parser.add_argument(
+        "--lang", choices=("ja", "en"), help="language of what it says (default: SHINKEI_LANG, else the locale's)"
+    )
     add_config(parser)
     parser.set_defaults(handler=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    from shinkei_cli.folder import AlreadyRunningError, Site
     from shinkei_cli.narrator import Narrator
     from shinkei_cli.output import say
     from shinkei_cli.programs import programs_of
-    from shinkei_cli.folder import AlreadyRunning, Site
     from shinkei_cli.supervisor import Supervisor
     from shinkei_cli.words import Words, language
     from shinkei_events.errors import BadConfig
@@ -48,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
             supervisor.run(until=lambda: bool(supervisor.given_up()))
             failed = bool(supervisor.given_up())
             narrator.say("ending")
-    except AlreadyRunning as error:
+    except AlreadyRunningError as error:
         say(words("same_folder", folder=error.folder, pid=error.pid))
         return WRONG_USE
     narrator.say("ended")

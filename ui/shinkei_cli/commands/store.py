@@ -14,7 +14,9 @@ from shinkei_cli.part import Subparsers, add_part
 def register(subparsers: Subparsers) -> None:
     """Add the part's commands."""
     commands = add_part(subparsers, "store")
-    database = commands.add_parser("database", help="run the embedded database of this site here, migrated, with plant.toml's master data")
+    database = commands.add_parser(
+        "database", help="run the embedded database of this site here, migrated, with plant.toml's master data"
+    )
     add_config(database)
     database.set_defaults(handler=_database)
     migrate = commands.add_parser("migrate", help="bring the schema up to this version")

@@ -1,3 +1,4 @@
+# ruff: noqa: A005 - named after the word that is typed; always imported as shinkei_cli.commands.trace
 """``shinkei trace …``."""
 
 from __future__ import annotations
