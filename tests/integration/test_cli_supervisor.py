@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ with Lifeline(lambda: None):
 """
 
 
+PATHS = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+"""The children import from where this test does, installed or not."""
+
+
 class Heard:
     """Collects the supervisor's news."""
 
@@ -58,7 +63,14 @@ class Heard:
 
 def script(tmp_path: Path, name: str, text: str, **more: Any) -> Program:
     mark = tmp_path / name
-    return Program(name, (sys.executable, "-c", text, str(mark)), ready=lambda pid: mark.exists(), **more)
+    return Program(name, (sys.executable, "-c", text, str(mark)), PATHS, ready=lambda pid: mark.exists(), **more)
+
+
+def supervise(supervisor: Supervisor, until: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Run until it is so; AssertionError when it is not in time."""
+    deadline = time.monotonic() + timeout
+    supervisor.run(until=lambda: until() or time.monotonic() > deadline)
+    assert until()
 
 
 def alive(pid: int) -> bool:
@@ -77,7 +89,7 @@ def test_programs_start_in_order_and_are_ready(tmp_path: Path) -> None:
     heard = Heard()
     programs = [script(tmp_path, "second", OBEDIENT, after=("first",)), script(tmp_path, "first", OBEDIENT)]
     with Supervisor(tmp_path, programs, heard) as supervisor:
-        supervisor.run(until=supervisor.ready)
+        supervise(supervisor, supervisor.ready)
         assert [who for news, who, _ in heard.news if news is News.STARTED] == ["first", "second"]
         assert heard.news.index(next(n for n in heard.news if n[:2] == (News.READY, "first"))) < heard.news.index(
             next(n for n in heard.news if n[:2] == (News.STARTED, "second"))
@@ -95,14 +107,14 @@ def test_a_program_is_not_kept_waiting_for_ever(tmp_path: Path) -> None:
     with Supervisor(
         tmp_path, [never, script(tmp_path, "other", OBEDIENT, after=("never",), wait_at_most=0.2)], Heard()
     ) as supervisor:
-        supervisor.run(until=lambda: supervisor.ready("other"))
+        supervise(supervisor, lambda: supervisor.ready("other"))
 
 
 def test_a_crash_is_started_again_counted_and_told_with_the_last_words(tmp_path: Path) -> None:
     heard = Heard()
     crash_once = "import os, sys\nif not os.path.exists(sys.argv[1]): open(sys.argv[1], 'w').close(); sys.exit('the disk is full')\nimport time; time.sleep(600)"
     with Supervisor(tmp_path, [script(tmp_path, "frail", crash_once)], heard) as supervisor:
-        supervisor.run(until=lambda: supervisor.restarts()["frail"] == 1 and "frail" in supervisor.pids())
+        supervise(supervisor, lambda: supervisor.restarts()["frail"] == 1 and "frail" in supervisor.pids())
     crashed = next(about for news, _, about in heard.news if news is News.CRASHED)
     assert crashed["code"] == 1
     assert crashed["last"] == "the disk is full"
@@ -111,7 +123,7 @@ def test_a_crash_is_started_again_counted_and_told_with_the_last_words(tmp_path:
 def test_back_off_grows(tmp_path: Path) -> None:
     heard = Heard()
     with Supervisor(tmp_path, [Program("frail", (sys.executable, "-c", "raise SystemExit(1)"))], heard) as supervisor:
-        supervisor.run(until=lambda: supervisor.restarts()["frail"] == 3)
+        supervise(supervisor, lambda: supervisor.restarts()["frail"] == 3)
     assert [about["again_in"] for news, _, about in heard.news if news is News.CRASHED] == [0.25, 0.5, 1.0]
 
 
@@ -126,7 +138,7 @@ def test_what_hangs_is_killed_with_all_it_started_within_five_seconds(tmp_path: 
     heard = Heard()
     programs = [script(tmp_path, "stubborn", STUBBORN), script(tmp_path, "database", OBEDIENT, last=True)]
     with Supervisor(tmp_path, programs, heard) as supervisor:
-        supervisor.run(until=supervisor.ready)
+        supervise(supervisor, supervisor.ready)
         pids = [*supervisor.pids().values(), pid_in(tmp_path / "stubborn.inner")]
         began = time.monotonic()
     assert time.monotonic() - began < 5
@@ -142,7 +154,7 @@ def test_the_database_is_asked_to_end_after_the_others(tmp_path: Path) -> None:
     with Supervisor(
         tmp_path, [script(tmp_path, "database", text, last=True), script(tmp_path, "writer", slow)], Heard()
     ) as supervisor:
-        supervisor.run(until=supervisor.ready)
+        supervise(supervisor, supervisor.ready)
     assert ended.read_text().split() == ["writer", "database"]
 
 
@@ -161,7 +173,7 @@ with Supervisor(folder, programs, lambda news, name, about: None) as supervisor:
 def supervisor_process(tmp_path: Path, scripts: dict[str, str]) -> tuple[subprocess.Popen[bytes], list[int]]:
     for name, text in scripts.items():
         (tmp_path / f"{name}.py").write_text(text)
-    process = subprocess.Popen([sys.executable, "-c", MAIN, str(tmp_path), *scripts])
+    process = subprocess.Popen([sys.executable, "-c", MAIN, str(tmp_path), *scripts], env=os.environ | PATHS)
     return process, [pid_in(tmp_path / name) for name in scripts]
 
 
