@@ -30,6 +30,7 @@ class GroupCommit:
     def __init__(self, spool: Spool, *, on_full: Callable[[str], None] = lambda _why: None, on_durable: Callable[[], None] = lambda: None) -> None:
         self._spool, self._on_full, self._on_durable = spool, on_full, on_durable
         self._jobs: deque[_Job] = deque()
+        self._actions: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._ending = False
@@ -43,6 +44,14 @@ class GroupCommit:
         with self._wake:
             self._jobs.append((entries, payloads, resume, future))
             self._waiting += sum(entry.size for entry in entries)
+            self._wake.notify()
+        return future
+
+    def call(self, action: Callable[[], None]) -> Future[None]:
+        """Run ``action`` in the writing thread, behind everything submitted so far."""
+        future: Future[None] = Future()
+        with self._wake:
+            self._actions.append((action, future))
             self._wake.notify()
         return future
 
@@ -60,16 +69,28 @@ class GroupCommit:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._jobs and not self._ending:
+                while not self._jobs and not self._actions and not self._ending:
                     self._wake.wait()
-                if not self._jobs:
+                if not self._jobs and not self._actions:
                     return
+            if not self._jobs:
+                self._act()
+                continue
             jobs = self._gather()
             if not self._commit(jobs):
                 return
             for job in jobs:
                 job[3].set_result(None)
             self._on_durable()
+
+    def _act(self) -> None:
+        action, future = self._actions.popleft()
+        try:
+            action()
+        except Full as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
 
     def _gather(self) -> list[_Job]:
         jobs: list[_Job] = []

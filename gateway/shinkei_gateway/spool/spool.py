@@ -188,6 +188,12 @@ class Spool:
         with self._lock:
             self._segments.append(segment)
 
+    def begin_epoch(self) -> str:
+        """Numbers start anew: this spool went back in time, or is a copy. Called by the writing thread. Returns the old epoch."""
+        old = self.epoch
+        self._start_segment(self._new_epoch(), self._segments[-1].number + 1)
+        return old
+
     def _disk_has(self, name: str) -> bool:
         return name in self._disk.names()
 

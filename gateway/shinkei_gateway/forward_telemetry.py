@@ -1,0 +1,64 @@
+"""What is worth a line between spool and log."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+from shinkei_events.telemetry import Telemetry
+
+
+class LogAway(Telemetry, frozen=True):
+    """The log does not answer; the spool keeps everything."""
+
+    why: str
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "forward: waiting for the log: {why}"
+
+
+class LogFound(Telemetry, frozen=True):
+    """Connected to a log; what is not recorded is sent again."""
+
+    bootstrap: str
+    log_id: str
+    backlog: int
+    text: ClassVar[str] = "forward: log {log_id} at {bootstrap}, {backlog} numbers to send"
+
+
+class SentAgain(Telemetry, frozen=True):
+    """The recorder asked for numbers again."""
+
+    stream: str
+    number: int
+    text: ClassVar[str] = "forward: {stream} again from {number}"
+    metric: ClassVar[str | None] = "shinkei_sent_again"
+
+
+class NumbersMissing(Telemetry, frozen=True):
+    """Numbers are not in the spool any more; a gap record says so."""
+
+    stream: str
+    begin: int
+    end: int
+    cause: str
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "forward: {stream} has no numbers {begin} to before {end} ({cause}); a gap record says so"
+    metric: ClassVar[str | None] = "shinkei_spool_numbers_missing"
+
+
+class EpochBegun(Telemetry, frozen=True):
+    """The spool was behind what is recorded: a new epoch begins."""
+
+    old: str
+    stream: str
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "forward: {stream} is recorded beyond what this spool gave (restored from an older copy?); epoch {old} ends"
+
+
+class CommandAnswered(Telemetry, frozen=True):
+    """A command was carried out, refused or had expired."""
+
+    command: str
+    what: str
+    outcome: str
+    text: ClassVar[str] = "command {command} ({what}): {outcome}"

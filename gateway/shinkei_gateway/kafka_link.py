@@ -1,0 +1,234 @@
+"""The shell around `forward`: spool to log, progress and commands back. Runs in the gateway's event loop.
+
+The log may be away, hang, or be another one at any time: the spool keeps everything, and the pointers go back to what is recorded.
+Nothing is sent before the progress topic was read to its end, so that a restart does not send everything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from shinkei_events import kafka
+from shinkei_events.envelope import open_record, seal
+from shinkei_events.errors import BadInput, NotConnected, ShinkeiError
+from shinkei_events.identity import Kind, StreamId, digest
+from shinkei_events.model.numbered import Gap
+from shinkei_events.model.progress import Command, Progress, Reply, SendAgain
+from shinkei_events.settings import PlantFile
+from shinkei_events.telemetry import emit
+from shinkei_events.topics import COMMANDS, PROGRESS, TOPIC_OF_KIND
+from shinkei_gateway.forward import Forwarder, Send
+from shinkei_gateway.forward_telemetry import CommandAnswered, EpochBegun, LogAway, LogFound, NumbersMissing, SentAgain
+from shinkei_gateway.intake import Batch, Draft, Intake
+
+PACE_S = 0.01
+LOOK_S = 0.5
+TRIM_S = 2.0
+ANSWERED = "@answered"
+ANSWERED_KEPT = 1000
+
+Action = Callable[[Command], Awaitable[dict[str, Any]]]
+"""Carries out a command; returns its result, raises `ShinkeiError` to refuse."""
+
+
+def kinds_of(topic: str) -> tuple[Kind, ...]:
+    """The kinds of streams that travel on a topic."""
+    return tuple(kind for kind, found in TOPIC_OF_KIND.items() if found.name == topic)
+
+
+class KafkaLink:
+    """One per shard. ``new_epoch``: ends the spool's epoch (in the writing thread). ``actions``: by request type, beside `SendAgain`."""
+
+    def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, *, new_epoch: Callable[[], Awaitable[str]],
+                 actions: dict[type, Action] | None = None, keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
+        self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
+        self._forwarder, self._intake, self._new_epoch = forwarder, intake, new_epoch
+        self._actions, self._keep = actions or {}, keep
+        self._wake = asyncio.Event()
+        self._answered: list[str] = list(intake.resume(ANSWERED) or [])
+        self._dead = False
+        self.connected = False
+        self.last_error = ""
+        self.sent = {"records": 0, "values": 0, "bytes": 0}
+
+    def wake(self) -> None:
+        """Something became durable (call it in the event loop)."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Forward until ``stop``; then flush what is under way for at most a second."""
+        while not stop.is_set():
+            try:
+                log = await asyncio.to_thread(kafka.find_log, self._plant)
+                await self._life(log, stop)
+            except (NotConnected, KafkaException) as error:
+                if self.connected or not self.last_error:
+                    emit(LogAway(str(error)))
+                self.connected, self.last_error = False, str(error)
+                await _pause(stop, LOOK_S)
+
+    async def _life(self, log: kafka.LogAddress, stop: asyncio.Event) -> None:
+        await asyncio.to_thread(kafka.ensure_topics, log, self._plant.log.replication)
+        producer = kafka.producer(log, on_error=self._on_error)
+        reader = kafka.plain_consumer(log, f"{self._gateway}.link")
+        self._dead = False
+        try:
+            await asyncio.to_thread(kafka.assign_from_beginning, reader, [PROGRESS.name, COMMANDS.name])
+            self._forwarder.on_log(log.log_id)
+            await self._catch_up(reader, log)
+            emit(LogFound(log.bootstrap, log.log_id, self._forwarder.backlog()))
+            self.connected, self.last_error = True, ""
+            await self._serve(producer, reader, log, stop)
+        finally:
+            reader.close()
+            await asyncio.to_thread(producer.flush, 1.0)
+            producer.purge()
+            producer.flush(0.2)
+
+    async def _serve(self, producer: Producer, reader: Consumer, log: kafka.LogAddress, stop: asyncio.Event) -> None:
+        look_at = trim_at = time.monotonic()
+        while not stop.is_set() and not self._dead:
+            await self._read(reader, log, producer)
+            sends = self._forwarder.poll(time.monotonic_ns())
+            sends += self._forwarder.quiet(self._intake.quiet_frames())
+            for send in sends:
+                self._produce(producer, send)
+            producer.poll(0)
+            self._tell_missing()
+            now = time.monotonic()
+            if now >= look_at:
+                look_at = now + LOOK_S
+                if (await asyncio.to_thread(kafka.find_log, self._plant)).log_id != log.log_id:
+                    raise NotConnected("the log is another one now")
+            if now >= trim_at:
+                trim_at = now + TRIM_S
+                self._forwarder.trim(keep=self._keep)
+            if not sends:
+                await self._rest()
+            else:
+                await asyncio.sleep(0)
+        if self._dead:
+            raise NotConnected("the producer had a fatal error and is made anew")
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), PACE_S)
+            self._wake.clear()
+        except TimeoutError:
+            pass
+
+    # ---- to the log --------------------------------------------------------------------------------------------------
+    def _produce(self, producer: Producer, send: Send) -> None:
+        topic = TOPIC_OF_KIND[send.stream.kind].name
+        sealed = seal(send.event, self._source, topic=topic)
+        headers: list[tuple[str, str | bytes | None]] = [*sealed.headers]
+        ticket = send.ticket
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if ticket == 0:
+                return
+            if error is None:
+                self._forwarder.delivered(ticket, message.offset() or 0)
+            else:
+                self._forwarder.failed(ticket)
+
+        try:
+            producer.produce(topic, value=sealed.value, key=sealed.key, headers=headers, on_delivery=on_delivery)
+        except BufferError:
+            if ticket:
+                self._forwarder.failed(ticket)
+            return
+        self.sent["records"] += 1
+        self.sent["values"] += send.end - send.first
+        self.sent["bytes"] += len(sealed.value)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self.last_error = error.str()
+        if error.fatal():
+            self._dead = True
+
+    def _tell_missing(self) -> None:
+        if not self._forwarder.missing:
+            return
+        now = time.time_ns()
+        drafts: list[Any] = []
+        for stream, mark in self._forwarder.missing:
+            emit(NumbersMissing(str(stream), mark.begin or 0, mark.end or 0, mark.cause))
+            lost = (mark.end or 0) - (mark.begin or 0)
+            fields = {"id": mark.id, "of": stream, "cause": mark.cause, "begin": mark.begin, "end": mark.end, "at_least": lost}
+            drafts.append(Draft(stream.machine, now, now, Gap, fields))
+        self._forwarder.missing.clear()
+        self._intake.put(Batch("@forward", drafts))
+
+    # ---- from the log ------------------------------------------------------------------------------------------------
+    async def _catch_up(self, reader: Consumer, log: kafka.LogAddress) -> None:
+        """Read progress and commands to their ends."""
+        for topic in (PROGRESS.name, COMMANDS.name):
+            _, end = await asyncio.to_thread(reader.get_watermark_offsets, TopicPartition(topic, 0), 5.0)
+            while end > 0:
+                place = next(iter(reader.position([TopicPartition(topic, 0)])), None)
+                if place is not None and place.offset >= end:
+                    break
+                await self._read(reader, log, None, wait=0.2)
+
+    async def _read(self, reader: Consumer, log: kafka.LogAddress, producer: Producer | None, wait: float = 0) -> None:
+        messages = await asyncio.to_thread(kafka.consume_batch, reader, 500, wait) if wait else kafka.consume_batch(reader, 500, 0)
+        for message in messages:
+            if message.error() is not None:
+                continue
+            try:
+                event = open_record(message.headers(), message.value()).event  # type: ignore[arg-type]
+            except BadInput:
+                continue
+            if isinstance(event, Progress):
+                await self._progress(event, log)
+            elif isinstance(event, Command) and event.gateway == self._gateway and event.id not in self._answered:
+                await self._command(event, producer)
+
+    async def _progress(self, event: Progress, log: kafka.LogAddress) -> None:
+        if event.recorder != self._plant.store.recorder:
+            return
+        position = event.position if event.log_id == log.log_id else -1
+        ahead = self._forwarder.on_progress(event.partition, event.streams, kinds_of(event.topic), position)
+        for stream in ahead:
+            if stream.epoch == self._epoch(stream):
+                emit(EpochBegun(stream.epoch, str(stream)))
+                await self._new_epoch()
+
+    def _epoch(self, stream: StreamId) -> str:
+        return self._intake.stream(stream.machine, stream.kind).epoch
+
+    async def _command(self, command: Command, producer: Producer | None) -> None:
+        what = type(command.request).__name__
+        outcome, result, error = "done", {}, None
+        if command.deadline < time.time_ns():
+            outcome = "expired"
+        elif isinstance(command.request, SendAgain):
+            emit(SentAgain(str(command.request.stream), command.request.number))
+            self._forwarder.on_send_again(command.request.stream, command.request.number)
+        elif (action := self._actions.get(type(command.request))) is None:
+            outcome, error = "refused", f"this gateway has no {what}"
+        else:
+            try:
+                result = await action(command)
+            except ShinkeiError as problem:
+                outcome, error = "refused", str(problem)
+        emit(CommandAnswered(command.id, what, outcome))
+        self._answered = [*self._answered[-ANSWERED_KEPT:], command.id]
+        self._intake.put(Batch(ANSWERED, [], self._answered))
+        if producer is not None and outcome != "expired":
+            reply = Reply(id=digest("reply", command.id), command=command.id, gateway=self._gateway, outcome=outcome, time=time.time_ns(), result=result, error=error)  # type: ignore[arg-type]
+            sealed = seal(reply, self._source)
+            producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        pass
