@@ -75,7 +75,7 @@ def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_l
 
 @dataclass(slots=True)
 class _Machine:
-    context: Context = Context()
+    context: Context
     mark: GapMark | None = None
     history_mark: GapMark | None = None
     last_put: int = 0

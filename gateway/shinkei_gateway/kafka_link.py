@@ -7,6 +7,7 @@ Nothing is sent before the progress topic was read to its end, so that a restart
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -116,11 +117,9 @@ class KafkaLink:
             raise NotConnected("the producer had a fatal error and is made anew")
 
     async def _rest(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), PACE_S)
             self._wake.clear()
-        except TimeoutError:
-            pass
 
     # ---- to the log --------------------------------------------------------------------------------------------------
     def _produce(self, producer: Producer, send: Send) -> None:
@@ -228,7 +227,5 @@ class KafkaLink:
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        pass

@@ -19,7 +19,7 @@ def run_folder(folder: Path) -> Path:
 def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace ``path`` by ``content`` so that readers see the old or the new file, never half of one."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shinkei_events.errors import BadConfig
-from shinkei_events.model import master as documents
+from shinkei_events.model import master as kinds
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -128,16 +128,16 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conditions: list[dict[str, Any]] = []
 
 
-_MASTER: dict[str, tuple[type[documents.MasterData], tuple[str, ...]]] = {
-    "machines": (documents.Machine, ()),
-    "signals": (documents.Signal, ("machine", "signal")),
-    "products": (documents.Product, ()),
-    "characteristics": (documents.Characteristic, ("product", "operation", "characteristic")),
-    "routings": (documents.Routing, ("product",)),
-    "ideal_cycles": (documents.IdealCycle, ("machine", "product")),
-    "shifts": (documents.Shift, ("line", "starts")),
-    "reasons": (documents.Reason, ()),
-    "conditions": (documents.Condition, ()),
+_MASTER: dict[str, tuple[type[kinds.MasterData], tuple[str, ...]]] = {
+    "machines": (kinds.Machine, ()),
+    "signals": (kinds.Signal, ("machine", "signal")),
+    "products": (kinds.Product, ()),
+    "characteristics": (kinds.Characteristic, ("product", "operation", "characteristic")),
+    "routings": (kinds.Routing, ("product",)),
+    "ideal_cycles": (kinds.IdealCycle, ("machine", "product")),
+    "shifts": (kinds.Shift, ("line", "starts")),
+    "reasons": (kinds.Reason, ()),
+    "conditions": (kinds.Condition, ()),
 }
 
 
@@ -158,21 +158,21 @@ class PlantFile(msgspec.Struct, frozen=True):
         return self.sections["gateway"]
 
     @property
-    def machines(self) -> list[documents.Machine]:
+    def machines(self) -> list[kinds.Machine]:
         """The machines of the master data."""
         return self.master["machines"]
 
     @property
-    def signals(self) -> list[documents.Signal]:
+    def signals(self) -> list[kinds.Signal]:
         """The signals of the master data."""
         return self.master["signals"]
 
     @property
-    def conditions(self) -> list[documents.Condition]:
+    def conditions(self) -> list[kinds.Condition]:
         """The alarm conditions of the master data."""
         return self.master["conditions"]
 
-    def all_master_data(self) -> list[documents.MasterData]:
+    def documents(self) -> list[kinds.MasterData]:
         """All master data documents in the file."""
         return [document for entries in self.master.values() for document in entries]
 
@@ -190,7 +190,7 @@ def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
         raise BadConfig(str(path), "", f"is not TOML: {error}") from error
     file = strict(raw, _File, "")
     found_documents = {name: [_master(name, at, item) for at, item in enumerate(getattr(file, name))] for name in _MASTER}
-    for name, entries in found_documents.items():
+    for name, entries in found_kinds.items():
         seen: set[str] = set()
         for entry in entries:
             if entry.name in seen:

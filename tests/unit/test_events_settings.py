@@ -43,7 +43,7 @@ def test_good_file(tmp_path: Path) -> None:
     plant = load(tmp_path, GOOD)
     assert section(plant, "gateway", Part) == Part("gw", Duration(0.1))  # type: ignore[arg-type]
     assert plant.master["characteristics"][0].name == "P/OP60/leak"  # type: ignore[attr-defined]
-    assert len(plant.all_master_data()) == 2  # type: ignore[attr-defined]
+    assert len(plant.documents()) == 2  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

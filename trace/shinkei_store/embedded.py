@@ -68,6 +68,10 @@ class EmbeddedPostgres:
         """Has the server been started and not ended?"""
         return self._process is not None and self._process.poll() is None
 
+    def exit_code(self) -> int | None:
+        """How the server ended by itself, or None while it runs (or was never started)."""
+        return self._process.poll() if self._process is not None else None
+
     def dsn(self, role: str = access.OWNER) -> str:
         """Connection string as ``shinkei_owner``, as a part's role, or as ``shinkei_admin`` (superuser)."""
         return access.read_access(self.folder).dsn(role)

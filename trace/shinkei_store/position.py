@@ -68,8 +68,8 @@ def set_watermarks(conn: psycopg.Connection[Any], consumer: str, marks: dict[str
 
 def refuse(conn: psycopg.Connection[Any], consumer: str, log_id: str, message: Message, reason: str) -> None:
     """Keep a record of the log that could not be understood, with its bytes."""
-    headers = "\n".join(f"{name}: {value!r}" for name, value in message.headers() or [])
+    headers = "\n".join(f"{pair[0]}: {pair[1]!r}" for pair in message.headers() or [])
     key = message.key()
     shown = key.decode(errors="replace") if isinstance(key, bytes) else str(key or "")
-    place = (message.topic(), message.partition(), message.offset())
-    conn.execute(_REFUSED, (consumer, log_id, *place, shown, reason, headers, message.value() or b""))
+    row = (consumer, log_id, message.topic(), message.partition(), message.offset(), shown, reason, headers, message.value() or b"")
+    conn.execute(_REFUSED, row)

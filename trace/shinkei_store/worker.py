@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shinkei_events import kafka
 from shinkei_events.envelope import open_record, seal
@@ -214,7 +214,7 @@ class _Life:
             lag += max(0, high - held.position)
         self.counts["repeats"] = sum(held.recorder.repeats for held in self._partitions.values())
         self.counts["holes"] = sum(held.recorder.holes for held in self._partitions.values())
-        self._health.update(lag=lag, partitions=len(self._partitions), log_id=self._log.log_id, **self.counts)
+        self._health.update(lag=lag, partitions=len(self._partitions), log_id=self._log.log_id, counts=dict(self.counts))
 
 
 def record(plant: PlantFile, health: Health, stop: threading.Event) -> None:

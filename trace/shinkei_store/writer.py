@@ -138,12 +138,12 @@ class Writer:
             signal = self._signal(machine, name)
             filed = received if at in late else time
             kind = type(value)
-            if kind is float or kind is int and -(2**53) <= value <= 2**53:  # type: ignore[operator]
+            if kind is float or (kind is int and -(2**53) <= value <= 2**53):  # type: ignore[operator]
                 number_value = float(value)  # type: ignore[arg-type]
                 if self._as_row(machine, name):
                     rows.append((signal, timestamp(filed), status, stream_id, number, time, number_value))
                 minutes.setdefault((signal, filed // 60_000_000_000 * 60), Bucket()).add(number_value, status)
-                newest = (signal, time, number_value, None, status, stream_id, number)
+                newest: tuple[Any, ...] = (signal, time, number_value, None, status, stream_id, number)
             else:
                 other = Jsonb(value)
                 others.append((signal, timestamp(filed), status, stream_id, number, time, other))
@@ -182,7 +182,7 @@ class Writer:
         if not isinstance(event, Quarantined):
             self._raw.append((stream_id, event.number, type, event.machine, event.time, encode(event)))
         if isinstance(event, MachineStateChanged):
-            row = (event.machine, event.time, stream_id, event.number, event.state, event.reason, event.code, event.product, event.recipe, event.tool, event.by == "gateway")
+            row: tuple[Any, ...] = (event.machine, event.time, stream_id, event.number, event.state, event.reason, event.code, event.product, event.recipe, event.tool, event.by == "gateway")
             self._conn.execute("insert into state_change values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing", row)
         elif isinstance(event, EnergyCounted):
             row = (event.machine, event.medium, event.time, event.value, event.unit, stream_id, event.number)

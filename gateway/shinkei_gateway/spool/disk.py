@@ -86,7 +86,7 @@ class FolderDisk:
 
     def truncate(self, name: str, size: int) -> None:
         """Cut and sync."""
-        with open(self._folder / name, "r+b") as file:
+        with (self._folder / name).open("r+b") as file:
             file.truncate(size)
             os.fsync(file.fileno())
 
