@@ -1,0 +1,89 @@
+"""A real mosquitto broker for tests: durable settings, stop, kill -9, restart on the same data and port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.support.ports import free_port, listens
+from tests.support.process import ServerProcess
+
+MISSING = "mosquitto is not installed: run tools/install-test-tools mosquitto (or leave the tests out by SHINKEI_TEST_WITHOUT=mosquitto)"
+# Sessions and queued messages are written after each change, nothing is dropped for its number, and no client waits for another.
+_SETTINGS = """
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {data}/
+autosave_on_changes true
+autosave_interval 1
+max_queued_messages 0
+max_queued_bytes 0
+max_inflight_messages 1000
+set_tcp_nodelay true
+log_type error
+log_type warning
+log_type notice
+log_dest stdout
+{user}
+"""
+
+
+def program() -> str | None:
+    """The broker's program, or None."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class Mosquitto:
+    """One broker with its data in ``folder``; ``url`` stays the same over restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        found = program()
+        assert found is not None, MISSING
+        self._program = found
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._server: ServerProcess | None = None
+        data = folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        # As root the broker would become another user, who may not write here.
+        user = "user root" if os.geteuid() == 0 else ""
+        self._settings = folder / "mosquitto.conf"
+        self._settings.write_text(_SETTINGS.format(port=self.port, data=data, user=user))
+
+    def start(self) -> None:
+        """Start, and return when it accepts connections."""
+        command = [self._program, "-c", str(self._settings)]
+        self._server = ServerProcess(command, self.folder / "mosquitto.log", cwd=self.folder)
+        self._server.wait_ready(lambda: listens(self.port), 10)
+
+    def stop(self) -> None:
+        """It ends by itself, its sessions on disk."""
+        if self._server is not None:
+            self._server.stop(10)
+
+    def kill(self) -> None:
+        """kill -9: what it had not written is gone."""
+        if self._server is not None:
+            self._server.kill()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """It hangs, until `thaw`."""
+        assert self._server is not None
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        assert self._server is not None
+        self._server.thaw()
+
+    def alive(self) -> bool:
+        return self._server is not None and self._server.alive()
+
+    def words(self) -> str:
+        return "" if self._server is None else self._server.words()
