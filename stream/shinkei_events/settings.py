@@ -190,7 +190,7 @@ def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
         raise BadConfig(str(path), "", f"is not TOML: {error}") from error
     file = strict(raw, _File, "")
     found_documents = {name: [_master(name, at, item) for at, item in enumerate(getattr(file, name))] for name in _MASTER}
-    for name, entries in found_kinds.items():
+    for name, entries in found_documents.items():
         seen: set[str] = set()
         for entry in entries:
             if entry.name in seen:
