@@ -50,8 +50,6 @@ class Shelf:
             self._models[key] = model
             while len(self._models) > self._most:
                 self._models.popitem(last=False)
-        else:
-            model.restart()
         self._models.move_to_end(key)
         return model
 

@@ -43,10 +43,9 @@ class MachineDetector:
     def __init__(self, stream: StreamId, settings: DetectSettings, unwatched: frozenset[str] = frozenset()) -> None:
         self.stream, self.next_number, self.time = stream, FIRST_NUMBER, 0
         self.version = f"{CODE}-{config_hash(settings, unwatched)}"
-        self._running, self._pause, self._hold = (
-            settings.running,
-            int(settings.pause * _SECOND),
-            int(settings.hold * _SECOND),
+        self._running = settings.running
+        self._pause, self._stop, self._hold = (
+            int(length * _SECOND) for length in (settings.pause, settings.stop, settings.hold)
         )
         self._stepper = Stepper(int(settings.step * _SECOND), int(settings.behind * _SECOND), unwatched)
         self._shelf = Shelf(_MakeModel(settings), settings.contexts)
@@ -103,9 +102,10 @@ class MachineDetector:
         if model is None or not (step.values or step.bad):
             return
         if self._broken or step.elapsed > self._pause:
-            model.restart()
+            model.restart(long=step.began - model.time >= self._stop)
             self._findings.restart()
             self._broken = False
+        model.time = step.time
         said += self._findings.see(step)
         values = self._with_held(step)
         if values:

@@ -33,6 +33,7 @@ class ContextModel:
         self.joint = JointView(
             on=settings.joint_on, off=settings.joint_off, warm_up=2 * settings.warm_up, relearn=settings.relearn
         )
+        self.time = 0  # source time (ns) of the last step
         self.pipeline = ScoreThenLearn(("level", self.level), ("joint", self.joint))
 
     def step(self, x: dict[str, float]) -> Verdict:
@@ -49,9 +50,9 @@ class ContextModel:
             accepted.append("")
         return Verdict(deviations, tuple(alarms), tuple(accepted), joint, self.joint.alarm)
 
-    def restart(self) -> None:
-        """After a gap, a stop, or time in another context: nothing is continued, all that was learned stays."""
-        self.level.restart()
+    def restart(self, long: bool = False) -> None:
+        """After a gap, a stop, or time in another context: nothing is continued, all that was learned stays (see `LevelMonitor.restart`)."""
+        self.level.restart(long)
 
     def rest(self) -> None:
         """A copy for another context: scales and correlations stay, levels are learned anew."""

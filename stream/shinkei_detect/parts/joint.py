@@ -60,7 +60,7 @@ class JointView(base.AnomalyDetector):
         on: float = 6.0,
         off: float = 3.5,
         warm_up: int = 300,
-        ridge: float = 0.2,
+        ridge: float = 0.05,
         cap: float = 6.0,
         calm: float = 3.0,
         relearn: int = 3600,

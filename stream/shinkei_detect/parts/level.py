@@ -123,10 +123,16 @@ class LevelMonitor(base.AnomalyDetector, base.Transformer):
                 level = levels[name] = Level()
             self._learn(level, value)
 
-    def restart(self) -> None:
-        """The past is not connected to what comes next (a gap, a stop): fast means begin again, everything learned stays."""
+    def restart(self, long: bool = False) -> None:
+        """The past is not connected to what comes next (a gap, a stop): fast means begin again, everything learned stays.
+
+        After a ``long`` stop things have cooled down: for ``warm_up`` steps limits are half as wide again and references of signals
+        that are not in alarm follow quicker.
+        """
         for level in self.levels.values():
             level.fast_n, level.last = 0, None
+            if long and not level.on:
+                level.ref_n = min(level.ref_n, self.settle)
 
     def rest(self) -> None:
         """Another tool or product: the scales stay, the levels are learned anew, and nothing is in alarm."""

@@ -1,0 +1,130 @@
+"""Numbers are given in the order of source time; frames end where the context changes; bad items go to quarantine, neighbours go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shinkei_events.codec import decode
+from shinkei_events.frames import readings
+from shinkei_events.model.frame import Frame
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.operation import Operation
+from shinkei_gateway.intake import Batch, Draft, Intake, Reading, gap
+from shinkei_gateway.spool.commit import GroupCommit
+from shinkei_gateway.spool.disk import FolderDisk
+from shinkei_gateway.spool.spool import Spool, open_spool
+
+T = 1_700_000_000_000_000_000
+OPERATION = {"operation_id": "o", "kind": "process", "station": "M", "started": T, "ended": T + 50}
+
+
+class Bench:
+    def __init__(self, folder: Path, start: int = 0) -> None:
+        self.now = T
+        self.spool, opening = open_spool(FolderDisk(folder), lambda: f"00000000-0000-7000-8000-{start:012d}")
+        self.commit = GroupCommit(self.spool)
+        self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: self.now, opening)
+
+    def put(self, *items: Reading | Draft, **more: Any) -> None:
+        self.intake.put(Batch("src", list(items), **more)).result(5)
+
+    def events(self) -> list[Any]:
+        return [event for event, _ in self.stored()]
+
+    def stored(self) -> list[tuple[Any, str]]:
+        cursor, found = self.spool.begin(), []
+        while (step := self.spool.read(cursor)) is not None:
+            batch, cursor = step
+            found += [(decode(e.type, p), e.stream) for e, p in zip(batch.index.entries, batch.payloads(), strict=True)]
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Any:
+    made = Bench(tmp_path)
+    yield made
+    made.commit.stop()
+
+
+def reading(time: int, value: Any, channel: str = "a", machine: str = "M") -> Reading:
+    return Reading(machine, channel, T + time, value, 0, T + 100)
+
+
+def state(time: int, name: str, **more: Any) -> Draft:
+    return Draft("M", T + time, T + 100, MachineStateChanged, {"state": name, **more})
+
+
+def test_order_is_source_time_and_frames_end_at_context_changes(bench: Bench) -> None:
+    bench.put(reading(30, 3.0), reading(10, 1.0), state(20, "EXECUTE", product="P"), reading(20, 2.0), Draft("M", T + 50, T + 100, Operation, OPERATION))
+    kinds = [type(e).__name__ for e in bench.events()]
+    assert kinds == ["StreamStarted", "Frame", "MachineStateChanged", "Frame", "Operation"]
+    _, first, changed, second, operation = bench.events()
+    assert [r[3] for r in readings(first)] == [1.0]
+    assert [r[3] for r in readings(second)] == [2.0, 3.0]
+    assert (first.first, second.first) == (1, 2)
+    assert first.context.state is None
+    assert (second.context.state, second.context.product) == ("EXECUTE", "P")
+    assert (first.production, second.production) == (1, 2)
+    assert (changed.number, changed.signals) == (2, 1)
+    assert (operation.number, operation.signals) == (3, 3)
+
+
+def test_context_and_resume_survive_a_restart(bench: Bench, tmp_path: Path) -> None:
+    bench.put(state(0, "HELD"), resume={"sequence": 7})
+    bench.commit.stop()
+    again = Bench(tmp_path)
+    assert again.intake.resume("src") == {"sequence": 7}
+    again.put(reading(1, 1.0))
+    assert again.events()[-1].context.state == "HELD"
+    assert [type(e).__name__ for e in again.events()].count("StreamStarted") == 1
+    again.commit.stop()
+
+
+def test_bad_items_go_to_quarantine_and_neighbours_go_on(bench: Bench) -> None:
+    bench.put(reading(1, 1.0), reading(2, float("nan")), reading(3, object()), Draft("M", T + 4, T, Operation, {"kind": "no"}), reading(5, 5.0))
+    events = bench.events()
+    assert [r[3] for e in events if isinstance(e, Frame) for r in readings(e)] == [1.0, 5.0]
+    assert [e.first for e in events if isinstance(e, Frame)] == [1, 2]
+    assert [e.number for e in events if type(e).__name__ == "Quarantined"] == [1, 2, 3]
+
+
+def test_a_gap_is_an_event_and_marks_the_next_frame(bench: Bench) -> None:
+    bench.put(reading(1, 1.0))
+    bench.put(gap("M", "session_lost", T + 2, T + 8, T + 9, at_least=3), reading(9, 9.0))
+    bench.put(reading(11, 11.0))
+    event = next(e for e in bench.events() if type(e).__name__ == "Gap")
+    frames = [e for e in bench.events() if isinstance(e, Frame)]
+    assert (event.t_from, event.t_to, event.at_least, event.of.kind) == (T + 2, T + 8, 3, "signals")
+    assert [f.gap_before and f.gap_before.id for f in frames] == [None, event.id, None]
+
+
+def test_history_is_a_stream_of_its_own_in_the_order_of_the_file(bench: Bench) -> None:
+    bench.put(reading(5, 5.0), state(6, "IDLE"), reading(7, 7.0), history=True)
+    streams = [name.rpartition("/")[2] for _, name in bench.stored()]
+    assert streams == ["production", "history", "history", "history"]
+    assert [getattr(e, "first", None) or e.number for e in bench.events()[1:]] == [1, 2, 3]
+    assert bench.intake.quiet_frames() == []
+
+
+def test_times_out_of_the_window_are_kept_and_flagged(bench: Bench) -> None:
+    bench.put(reading(-8 * 86_400 * 10**9, 1.0), reading(5, 2.0), reading(2 * 3_600 * 10**9, 3.0))
+    frame = next(e for e in bench.events() if isinstance(e, Frame))
+    late = [value for at, (_, _, _, value, _, _) in enumerate(readings(frame)) if at in (frame.late or [])]
+    assert sorted(late) == [1.0, 3.0]
+
+
+def test_quiet_streams_say_so_while_their_source_is_alive(bench: Bench) -> None:
+    bench.put(reading(1, 1.0))
+    assert bench.intake.quiet_frames() == []
+    bench.now += 2 * 10**9
+    assert bench.intake.quiet_frames() == []
+    bench.intake.alive("M", bench.now)
+    (frame,) = bench.intake.quiet_frames()
+    assert (frame.first, frame.count, frame.production, frame.complete_until) == (2, 0, 1, bench.now)
+    bench.now += 2 * 10**9
+    assert len(bench.intake.quiet_frames()) == 1
+    bench.now += 60 * 10**9
+    assert bench.intake.quiet_frames() == []
