@@ -75,7 +75,7 @@ def apply_documents(conn: Connection[Any], documents: list[MasterData], source: 
 def apply(plant: PlantFile) -> list[dict[str, Any]]:
     """Apply the file's master data; rows ``kind, name, change, version``. Raises `NotConnected`."""
     with connect(plant, "store") as conn:
-        found = apply_documents(conn, plant.all_master_data(), f"store/{plant.store.recorder}", time.time_ns())
+        found = apply_documents(conn, plant.documents(), f"store/{plant.store.recorder}", time.time_ns())
     return [{"kind": each.kind, "name": each.name, "change": each.change, "version": each.version} for each in found]
 
 
