@@ -30,8 +30,8 @@ def _database(args: argparse.Namespace) -> int:
 
     stop = threading.Event()
     with Lifeline(stop.set):
-        from shinkei_cli.database import serve
         from shinkei_events import telemetry
+        from shinkei_store.database import serve
 
         telemetry.setup()
         serve(plant_of(args), stop)
@@ -39,10 +39,7 @@ def _database(args: argparse.Namespace) -> int:
 
 
 def _migrate(args: argparse.Namespace) -> int:
-    from shinkei_store.migrate import migrate
-    from shinkei_store.pool import owner
+    from shinkei_store.run import prepare
 
-    with owner(plant_of(args)) as connection:
-        applied = migrate(connection)
-    print_rows(({"migration": name} for name in applied), ("migration",), args.format)
+    print_rows(({"migration": name} for name in prepare(plant_of(args))), ("migration",), args.format)
     return DONE
