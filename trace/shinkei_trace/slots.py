@@ -75,24 +75,25 @@ def fold_slot(facts: Iterable[SetupFact]) -> list[Interval]:
     return done + mounted
 
 
-def slot_versions(facts: Iterable[SetupFact]) -> list[IntervalVersion]:
-    """What the record believed of one slot after each of its facts. Cost: one step for a fact that is the latest, a fold otherwise."""
-    believed: dict[Interval, int] = {}
+def slot_versions(facts: Iterable[SetupFact], before: dict[Interval, int] | None = None) -> list[IntervalVersion]:
+    """What the record believed of one slot after each of its facts, in the order of their numbers.
+
+    ``before``: open intervals with their ``rec_from``, when ``facts`` are only those after them, each later than all before it.
+    Cost: one step for a fact that is the latest, a fold otherwise.
+    """
+    believed: dict[Interval, int] = dict(before or {})
+    mounted = list(believed)
     closed: list[IntervalVersion] = []
     done: list[Interval] = []
-    mounted: list[Interval] = []
-    seen: list[SetupFact] = []
+    known: list[SetupFact] = []
     for fact in sorted(facts):
-        late = bool(seen) and order(fact) < max(map(order, seen[-1:]))
-        seen.append(fact)
+        late = bool(known) and order(fact) < order(known[-1])
+        known.append(fact)
         if late:
-            seen.sort(key=order)
+            known.sort(key=order)
             done, mounted = [], []
-            for one in seen:
-                ended, mounted = step(mounted, one)
-                done += ended
-        else:
-            ended, mounted = step(mounted, fact)
+        for one in known if late else [fact]:
+            ended, mounted = step(mounted, one)
             done += ended
         now = {*done, *mounted}
         for gone in [row for row in believed if row not in now]:
