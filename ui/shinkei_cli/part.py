@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from shinkei_cli.main import COMMANDS
 
 if TYPE_CHECKING:
     from typing import TypeAlias
+
+    from shinkei_events.settings import PlantFile
 
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
@@ -32,12 +35,12 @@ def add_part(subparsers: Subparsers, part: str) -> Subparsers:
     commands: Subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     run = commands.add_parser("run", help=f"run the {part} part here until it is ended")
     add_config(run)
-    run.set_defaults(handler=lambda args: run_part(part, args))
+    run.set_defaults(handler=lambda args: run_part_of(part, lambda: plant_of(args)))
     return commands
 
 
-def run_part(part: str, args: argparse.Namespace) -> int:
-    """Run ``part`` of the plant that ``args`` mean until SIGTERM, SIGINT or the supervisor's end; raises `BadConfig`."""
+def run_part_of(part: str, read: Callable[[], PlantFile]) -> int:
+    """Run ``part`` of the plant that ``read`` gives until SIGTERM, SIGINT or the supervisor's end; raises `BadConfig`."""
     from shinkei_cli.lifeline import Lifeline
 
     stop = threading.Event()
@@ -45,7 +48,7 @@ def run_part(part: str, args: argparse.Namespace) -> int:
         from shinkei_events import telemetry
 
         telemetry.setup()
-        plant = plant_of(args)
+        plant = read()
         module = import_module(f"shinkei_{part}.run")
         if not stop.is_set():
             module.run(plant, stop)
