@@ -40,9 +40,7 @@ def everything(node: KafkaNode, topic: str, group: str, count: int) -> list[byte
     found: list[bytes] = []
 
     def enough() -> bool:
-        message = consumer.poll(0.2)
-        if message is not None and message.error() is None:
-            found.append(message.value() or b"")
+        found.extend(message.value() or b"" for message in consumer.consume(count, 0.2) if message.error() is None)
         return len(found) >= count
 
     try:

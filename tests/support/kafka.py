@@ -163,7 +163,7 @@ class KafkaNode:
         self._settings = self.folder / "server.properties"
         self._settings.write_text(_SETTINGS.format(broker=self._port, controller=self._controller, data=data))
         (self.folder / "log4j2.properties").write_text(_LOG4J)
-        command = self._java("kafka.tools.StorageTool", "format", "--standalone", "-t", self.cluster_id, "-c", str(self._settings))
+        command = self._java("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={self.cluster_id}", "-c", str(self._settings))
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}"
 
