@@ -1,0 +1,71 @@
+"""The one reader of the board's figures: asks the database every few seconds, once for all browsers, and puts the answer into the
+snapshot. Also refills states and open alarms after the log was away. Runs in a thread of the ui process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+from shinkei_events.errors import NotConnected
+from shinkei_events.settings import PlantFile
+from shinkei_events.telemetry import emit
+from shinkei_store.relay import Relay
+from shinkei_ui.live.hub import Hub
+from shinkei_ui.live.picture import Picture
+from shinkei_ui.read import Reader
+from shinkei_ui.shift import shift_at
+from shinkei_ui.telemetry import DatabaseAway, DatabaseBack
+
+
+class Figures:
+    """``every``: seconds between two questions."""
+
+    def __init__(self, plant: PlantFile, reader: Reader, hub: Hub, picture: Picture, every: float) -> None:
+        self._plant, self._reader, self._hub, self._picture, self._every = plant, reader, hub, picture, every
+        self._up: bool | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the database answers."""
+        return self._up is True
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask until ``stop`` is set; also sends what people decided on these screens."""
+        relay = Relay(self._plant, "ui")
+        relay.start()
+        try:
+            while not stop.is_set():
+                begun = time.monotonic()
+                try:
+                    self.refill()
+                    now = datetime.now(UTC)
+                    shift = shift_at(self._plant.master["shifts"], now)
+                    begin = shift.begins if shift else now - timedelta(hours=8)
+                    for name, fields in self._reader.figures(begin, now).items():
+                        self._hub.put("kpi", name, fields)
+                    self._hub.put(
+                        "kpi", "shift", {"name": shift.name if shift else None, "begins": int(begin.timestamp() * 1000)}
+                    )
+                    self._tell(True, "")
+                except NotConnected as error:
+                    self._tell(False, str(error))
+                self._hub.flush()
+                stop.wait(max(0.2, self._every - (time.monotonic() - begun)))
+        finally:
+            relay.stop()
+
+    def refill(self) -> None:
+        """Put states and open alarms as the database has them; raises `NotConnected`."""
+        for row in self._reader.states_now():
+            self._picture.known_state(
+                row["machine"], row["state"], row["reason"], row["time"], row["product"], row["tool"]
+            )
+        self._picture.known_alarms(self._reader.open_alarms())
+
+    def _tell(self, up: bool, why: str) -> None:
+        if up != self._up:
+            emit(DatabaseBack() if up else DatabaseAway(why))
+            self._up = up
+        self._hub.put("feed", "database", {"up": up})

@@ -1,0 +1,232 @@
+"""From events to the board: what each one changes in the snapshot. Pure; times of the wall clock are arguments.
+
+Reads only what is live: history streams are on the timeline (from the database), never on a tile. An older state never replaces a
+newer one, whatever order the log brings them in. Called by `live.feed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from shinkei_events.frames import readings
+from shinkei_events.model.alarm import AlarmChanged
+from shinkei_events.model.anomaly import AnomalyChanged
+from shinkei_events.model.frame import Frame, Value
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.master import Machine, Reason, Signal
+from shinkei_events.model.numbered import Numbered
+from shinkei_events.model.operation import Operation
+from shinkei_ui.states import level_of
+
+MS = 1_000_000
+SPARK_STEP_NS = 2_000_000_000
+"""A point of a tile's curve every 2 s of source time: `LIST_MOST` points are 4 minutes."""
+SIGNALS_SHOWN = 4
+_SEVERITY_MASK = 0xC0000000
+
+Put = Callable[[str, str, Mapping[str, Any]], None]
+Drop = Callable[[str, str], None]
+
+
+class _Known(NamedTuple):
+    time: int
+    number: int
+
+
+class Picture:
+    """Keeps what is needed to judge which event is newer; the values themselves live in the snapshot behind ``put``."""
+
+    def __init__(
+        self, put: Put, drop: Drop, machines: list[Machine], signals: list[Signal], reasons: list[Reason]
+    ) -> None:
+        self._put, self._drop = put, drop
+        self._category = {reason.name: reason.category for reason in reasons}
+        self._machines = {machine.name for machine in machines}
+        self._shown = {machine.name: _shown(machine.name, signals) for machine in machines}
+        self._state: dict[str, _Known] = {}
+        self._skew: dict[str, int] = {}
+        self._fresh: dict[str, int] = {}
+        self._spark: dict[str, int] = {}
+        self._alarm: dict[str, int] = {}
+        self._anomaly: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {}
+        for at, machine in enumerate(machines):
+            put("machines", machine.name, self._blank(at, machine))
+
+    def _blank(self, at: int, machine: Machine) -> dict[str, Any]:
+        shown = [
+            {"name": s.signal, "title": s.title, "unit": s.unit, "low": s.low, "high": s.high}
+            for s in self._shown[machine.name].values()
+        ]
+        return {"at": at, "title": machine.title, "operation": machine.operation, "shown": shown, "level": "unknown", "state": None,
+                "since": None, "reason": None, "product": None, "fresh": None, "spark": [], "anomaly": None}  # fmt: skip
+
+    # ---- telemetry ---------------------------------------------------------------------------------------------------
+    def frame(self, frame: Frame, now: int, provisional: bool = False) -> None:
+        """Last values, the tile's curve, and how fresh the machine's data are. ``now``: wall clock, ns."""
+        name = frame.machine
+        if frame.stream.kind != "signals" or name not in self._machines:
+            return
+        fields: dict[str, Any] = {}
+        if (
+            name not in self._state and frame.context.state is not None
+        ):  # before the first change is seen, the frames tell the state
+            fields = self.state_fields(frame.context.state, None, None, frame.context.product, frame.context.tool)
+        shown = self._shown[name]
+        first = next(iter(shown), None)
+        for _, channel, time, value, status, received in readings(frame):
+            self._skew[name] = received - time
+            if channel not in shown:
+                continue
+            fields[f"value.{channel}"] = [_plain(value), "bad" if status & _SEVERITY_MASK else "good"]
+            if channel == first and time - self._spark.get(name, 0) >= SPARK_STEP_NS and not status & _SEVERITY_MASK:
+                self._spark[name] = time
+                fields["+spark"] = [time // MS, _plain(value)]
+        if frame.received:
+            self._seen(name, max(at for _, at in frame.received), now, fields)
+        elif frame.complete_until is not None:
+            self._seen(name, frame.complete_until + self._skew.get(name, 0), now, fields)
+        fields["provisional"] = provisional
+        self._put("machines", name, fields)
+
+    def _seen(self, name: str, at: int, now: int, fields: dict[str, Any]) -> None:
+        """Data of ``at`` (the gateway's clock) are here. They cannot be from the future: then the clocks differ."""
+        fresh = max(self._fresh.get(name, 0), min(at, now))
+        self._fresh[name] = fresh
+        fields["fresh"] = fresh // MS
+
+    # ---- production --------------------------------------------------------------------------------------------------
+    def event(self, event: Any, now: int) -> None:
+        """Any event of the topics production, anomalies and alerts."""
+        if isinstance(event, MachineStateChanged):
+            self._changed_state(event, now)
+        elif isinstance(event, Operation):
+            self._worked(event, now)
+        elif isinstance(event, AlarmChanged):
+            self.alarm(event)
+        elif isinstance(event, AnomalyChanged):
+            self._found(event)
+        elif isinstance(event, Numbered):
+            self._fields(event, now, {})
+
+    def _fields(self, event: Numbered, now: int, fields: dict[str, Any]) -> None:
+        if event.machine not in self._machines or event.stream.kind != "production":
+            return
+        self._seen(event.machine, event.received, now, fields)
+        self._put("machines", event.machine, fields)
+
+    def _changed_state(self, event: MachineStateChanged, now: int) -> None:
+        if event.stream.kind != "production":
+            return
+        fields: dict[str, Any] = {}
+        if _Known(event.time, event.number) > self._state.get(event.machine, _Known(0, 0)):
+            self._state[event.machine] = _Known(event.time, event.number)
+            fields = self.state_fields(event.state, event.reason, event.time, event.product, event.tool)
+        if event.by == "gateway":  # says that the source is silent: that is no data from it
+            self._put("machines", event.machine, fields) if event.machine in self._machines else None
+        else:
+            self._fields(event, now, fields)
+
+    def state_fields(
+        self, state: str | None, reason: str | None, since: int | None, product: str | None, tool: str | None
+    ) -> dict[str, Any]:
+        """How a state is shown. ``since``: source time, ns; None: not known."""
+        level = level_of(state, self._category.get(reason or ""))
+        return {
+            "state": state,
+            "level": level,
+            "reason": reason,
+            "since": None if since is None else since // MS,
+            "product": product,
+            "tool": tool,
+        }
+
+    def known_state(
+        self, machine: str, state: str, reason: str | None, since: int, product: str | None, tool: str | None
+    ) -> None:
+        """A state as the database has it: it stands until a newer one comes live. ``since`` ns."""
+        if machine in self._machines and since > self._state.get(machine, _Known(0, 0)).time:
+            self._state[machine] = _Known(since, 0)
+            self._put("machines", machine, self.state_fields(state, reason, since, product, tool))
+
+    def _worked(self, event: Operation, now: int) -> None:
+        made = [unit.id for unit in event.outputs or event.inputs]
+        part = (
+            {
+                "unit": made[0],
+                "more": len(made) - 1,
+                "kind": event.kind,
+                "result": event.result,
+                "at": event.ended // MS,
+            }
+            if made
+            else None
+        )
+        fields: dict[str, Any] = {"part": part} if part else {}
+        if event.product:
+            fields["product"] = event.product
+        self._fields(event, now, fields)
+
+    # ---- what detection and the alarms say -----------------------------------------------------------------------------
+    def _found(self, event: AnomalyChanged) -> None:
+        if event.machine not in self._machines or event.stream.kind != "signals":
+            return
+        open_ones = self._anomaly.setdefault(event.machine, {})
+        known = open_ones.get(event.id)
+        if known is not None and known[0] >= event.revision:
+            return
+        signal = event.signals[0].signal if event.signals else None
+        about = {
+            "id": event.id,
+            "signal": signal,
+            "score": round(event.score, 1),
+            "began": event.began // MS,
+            "finding": event.finding,
+        }
+        if event.phase == "closed":
+            open_ones.pop(event.id, None)
+        else:
+            open_ones[event.id] = (event.revision, about)
+        newest = max((found for _, found in open_ones.values()), key=lambda found: found["began"], default=None)
+        self._put("machines", event.machine, {"anomaly": newest})
+
+    def alarm(self, event: AlarmChanged) -> None:
+        """One transition of an alarm; the highest revision holds, one that is back to normal leaves the board."""
+        if self._alarm.get(event.id, -1) >= event.revision:
+            return
+        self._alarm[event.id] = event.revision
+        if event.state == "NORMAL":
+            self._drop("alarms", event.id)
+            return
+        fields = {"machine": event.machine, "state": event.state, "priority": event.priority, "since": event.since // MS,
+                  "occurrence": event.occurrence, "text": event.text, "condition": event.condition, "revision": event.revision}  # fmt: skip
+        self._put("alarms", event.id, fields)
+
+    def known_alarms(self, rows: list[dict[str, Any]]) -> None:
+        """Open alarms as the database has them; those that are not among them and not newer leave the board."""
+        for row in rows:
+            if row["history"] or self._alarm.get(row["id"], -1) >= row["revision"]:
+                continue
+            self._alarm[row["id"]] = row["revision"]
+            fields = {
+                name: row[name]
+                for name in ("machine", "state", "priority", "occurrence", "text", "condition", "revision")
+            }
+            self._put("alarms", row["id"], fields | {"since": row["since"] // MS})
+
+
+def _shown(machine: str, signals: list[Signal]) -> dict[str, Signal]:
+    mine = [s for s in signals if s.machine == machine]
+    mine.sort(key=lambda s: not s.watch)  # what the detector watches first, in the file's order
+    return {s.signal: s for s in mine[:SIGNALS_SHOWN]}
+
+
+def _plain(value: Value) -> Any:
+    """Something to show: numbers with six digits, text cut short, no arrays."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 53 else str(value)
+    return str(value)[:40] if isinstance(value, str) else None
