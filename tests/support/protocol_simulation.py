@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import Future
 from typing import Any
 
@@ -388,3 +388,15 @@ def values(event: Any, skip: int) -> list[tuple[int, Any]]:
     if isinstance(event, Frame):
         return [(number, value) for number, _, _, value, _, _ in readings(event)][skip:]
     return [(event.number, type(event).__name__)]
+
+
+def run_many(first: int, schedules: int) -> Counter[str]:
+    """Schedules ``first … first + schedules - 1``; AssertionError names the seed and how to replay it."""
+    seen: Counter[str] = Counter()
+    for seed in range(first, first + schedules):
+        try:
+            seen.update(run(seed))
+        except Exception as error:
+            replay = f"python -c 'from tests.support.protocol_simulation import run; run({seed})'"
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\nreplay: {replay}") from error
+    return seen
