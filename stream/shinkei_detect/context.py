@@ -53,7 +53,7 @@ class Shelf:
         self._models.move_to_end(key)
         return model
 
-    def keys(self) -> list[ContextKey]:
+    def known(self) -> list[ContextKey]:
         """Keys from the one used longest ago to the present one."""
         return list(self._models)
 
