@@ -102,33 +102,23 @@ create table master_data (
   body jsonb not null, applied timestamptz not null default now(),
   primary key (kind, name, version)
 );
-create view v_master as
-  select distinct on (kind, name) kind, name, version, valid_from, body from master_data order by kind, name, version desc;
+create function master_at(at bigint) returns table (kind text, name text, version integer, valid_from bigint, retired boolean, body jsonb)
+language sql stable as $$
+  select distinct on (m.kind, m.name) m.kind, m.name, m.version, m.valid_from, m.retired, m.body
+  from master_data m where m.valid_from <= at order by m.kind, m.name, m.version desc $$;
+comment on function master_at(bigint) is 'the version of every document that held at a time (ns UTC)';
+create view v_master as select kind, name, version, valid_from, body from master_at(to_ns(now())) where not retired;
 create view v_machine as
   select name as machine, version, body->>'path' as path, regexp_replace(body->>'path', '/[^/]*$', '') as line, coalesce(body->'title', '{}') as title,
          body->>'group' as "group", body->>'operation' as operation, coalesce(body->'upstream', '[]') as upstream
-  from v_master where kind = 'machine' and not coalesce((body->>'retired')::boolean, false);
+  from v_master where kind = 'machine';
 create view v_characteristic as
-  select name, version, valid_from, body->>'product' as product, body->>'operation' as operation, body->>'characteristic' as characteristic,
+  select name, version, valid_from,
+         min(valid_from) over (partition by name order by version rows between 1 following and unbounded following) as valid_to, retired, body->>'product' as product, body->>'operation' as operation, body->>'characteristic' as characteristic,
          body->>'unit' as unit, (body->>'lsl')::float8 as lsl, (body->>'target')::float8 as target, (body->>'usl')::float8 as usl
   from master_data where kind = 'characteristic';
 
--- What others ask.
-create function machine_states(of_machine text, t_from timestamptz, t_to timestamptz)
-returns table (machine text, t0 timestamptz, t1 timestamptz, state text, reason text, product text, recipe text, tool text, stream text, number bigint)
-language sql stable as $$
-  with bounds as (select to_ns(t_from) as a, to_ns(t_to) as b),
-  before as (
-    select c.* from state_change c, bounds where c.machine = of_machine and c.time <= bounds.a order by c.time desc, c.stream_id desc, c.number desc limit 1),
-  inside as (select c.* from state_change c, bounds where c.machine = of_machine and c.time > bounds.a and c.time < bounds.b),
-  all_of as (select * from before union all select * from inside),
-  spans as (
-    select a.*, lead(a.time) over (order by a.time, a.stream_id, a.number) as until from all_of a)
-  select s.machine, greatest(to_ts(s.time), t_from), least(coalesce(to_ts(s.until), t_to), t_to), s.state, s.reason, s.product, s.recipe, s.tool,
-         st.epoch || '/' || st.machine || '/' || st.kind, s.number
-  from spans s join stream st on st.id = s.stream_id, bounds
-  where coalesce(s.until, bounds.b) > s.time order by s.time, s.stream_id, s.number $$;
-
+-- What others ask; the functions are in the file of questions.
 create view v_state_now as
   select distinct on (machine) machine, time, to_ts(time) as since, state, reason, code, product, recipe, tool
   from state_change order by machine, time desc, stream_id desc, number desc;
@@ -140,34 +130,6 @@ create view v_last_value as
 create view v_recorded as
   select s.id as stream_id, s.epoch, s.machine, s.kind, s.source, w.next_number
   from stream s join watermark w on w.stream = s.epoch || '/' || s.machine || '/' || s.kind join recorder r on r.name = w.consumer;
-
-create function read_signal(of_machine text, of_signal text, t_from timestamptz, t_to timestamptz, points integer default 1000)
-returns table (ts timestamptz, mean double precision, low double precision, high double precision, n bigint, bad bigint, origin text)
-language plpgsql stable as $$
-declare
-  of_id integer; seconds double precision := extract(epoch from t_to - t_from); step interval; level_of integer;
-begin
-  select id into of_id from signal s where s.machine = of_machine and s.name = of_signal;
-  if of_id is null then return; end if;
-  level_of := case when seconds / points >= 3600 then 3600 when seconds / points >= 900 then 900 when seconds / points >= 60 then 60 else 0 end;
-  if level_of > 0 then
-    return query select date_bin(level_of * interval '1 second' * greatest(1, ceil(seconds / points / level_of)), r.ts, t_from), sum(r.total) / nullif(sum(r.n - r.bad), 0),
-        min(r.low), max(r.high), sum(r.n)::bigint, sum(r.bad)::bigint, 'rollup'
-      from rollup r where r.signal_id = of_id and r.level = level_of and r.ts >= t_from and r.ts < t_to group by 1 order by 1;
-    if found then return; end if;
-  end if;
-  step := greatest(seconds / points, 0.001) * interval '1 second';
-  if (select count(*) from (select 1 from reading r where r.signal_id = of_id and r.ts >= t_from and r.ts < t_to limit points + 1) c) <= points then
-    return query select r.ts, r.value, r.value, r.value, 1::bigint, (r.status >= 2147483648)::int::bigint, 'rows'
-      from reading r where r.signal_id = of_id and r.ts >= t_from and r.ts < t_to order by r.ts;
-  else
-    return query select date_bin(step, r.ts, t_from), avg(r.value), min(r.value), max(r.value), count(*), count(*) filter (where r.status >= 2147483648), 'rows'
-      from reading r where r.signal_id = of_id and r.ts >= t_from and r.ts < t_to group by 1 order by 1;
-  end if;
-end $$;
-
-create function gaps_between(of_machine text, t_from timestamptz, t_to timestamptz) returns setof gap language sql stable as $$
-  select * from gap where machine = of_machine and coalesce(t_from, to_ns(recorded)) < to_ns($3) and coalesce(t_to, to_ns(recorded)) >= to_ns($2) order by t_from $$;
 
 do $$
 declare part text;

@@ -64,39 +64,6 @@ create table case_item (case_id text not null, unit bigint not null, path jsonb 
 create table trace_position (one boolean primary key default true check (one), number bigint not null);
 insert into trace_position values (true, 0);
 
-create function parts_in_span(of_machine text, t_from timestamptz, t_to timestamptz)
-returns table (unit bigint, serial text, kind text, item text, started bigint, ended bigint, result text, raw_number bigint)
-language sql stable as $$
-  select distinct on (u.id) u.id, u.serial, u.kind, u.item, e.started, e.ts, e.result, e.raw_number
-  from event e join unit u on u.id = e.unit
-  where e.machine = of_machine and e.ts >= to_ns(t_from) and e.ts <= to_ns(t_to) + 600 * 1000000000::bigint and e.started <= to_ns(t_to)
-    and u.kind in ('serial', 'lot') and e.role <> 'input'
-  order by u.id, e.ts $$;
-
-create function fn_counts(of_machine text, t_from timestamptz, t_to timestamptz) returns table (good bigint, rejected bigint, total bigint) language sql stable as $$
-  with ops as (select distinct on (e.eid) e.eid, e.result from event e
-               where e.machine = of_machine and e.ts >= to_ns(t_from) and e.ts < to_ns(t_to) and e.op in ('process', 'assemble', 'inspect', 'pack', 'rework'))
-  select count(*) filter (where result in ('pass', 'unknown')), count(*) filter (where result not in ('pass', 'unknown')), count(*) from ops $$;
-
--- ISO 22400-2: A = production time / planned time, E = ideal cycle * produced / production time, Q = good / produced. Nulls where a part of it is unknown.
-create function fn_oee(of_machine text, t_from timestamptz, t_to timestamptz)
-returns table (planned_s double precision, production_s double precision, down_s double precision, unknown_s double precision, produced bigint, good bigint,
-               availability double precision, effectiveness double precision, quality double precision, oee double precision)
-language sql stable as $$
-  with states as (select state, sum(extract(epoch from t1 - t0)) as s from machine_states(of_machine, t_from, t_to) group by state),
-  times as (
-    select coalesce(sum(s), 0)::float8 as all_s, coalesce(sum(s) filter (where state in ('EXECUTE', 'COMPLETING', 'STARTING')), 0)::float8 as run_s,
-           coalesce(sum(s) filter (where state = 'NO_DATA'), 0)::float8 as unknown_s from states),
-  counts as (select * from fn_counts(of_machine, t_from, t_to)),
-  ideal as (
-    select avg((body->>'seconds')::float8) as s from v_master where kind = 'ideal_cycle' and body->>'machine' = of_machine),
-  parts as (
-    select t.all_s - t.unknown_s as planned, t.run_s, t.unknown_s, c.total, c.good, i.s as ideal from times t, counts c, ideal i)
-  select planned, run_s, planned - run_s, unknown_s, total, good,
-    run_s / nullif(planned, 0), ideal * total / nullif(run_s, 0), good::float8 / nullif(total, 0),
-    run_s / nullif(planned, 0) * (ideal * total / nullif(run_s, 0)) * (good::float8 / nullif(total, 0))
-  from parts $$;
-
 grant select, insert, update, delete on unit, event, edge, setup, top_closure, seen, conflict, finding, chain, "case", case_item, trace_position to shinkei_trace;
 grant truncate on unit, event, edge, setup, top_closure, seen, conflict, finding to shinkei_trace;
 grant select on unit, event, edge, setup, top_closure, conflict, finding, chain, "case", case_item, trace_position to shinkei_store, shinkei_detect, shinkei_alerts, shinkei_ui;
