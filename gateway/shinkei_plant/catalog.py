@@ -160,6 +160,9 @@ CHARACTERISTICS = (
     Characteristic("OP70", "vibration", "mm/s", 0.92, None, 0.7, 0.08, 0.1, 3),
 )
 
+LINE_PATH = "demo/pumps/line1"
+"""ISA-95: site/area/line."""
+
 CUSTOMERS = ("Kitano Motors", "Aoba EV", "Rheinwerk Automobil", "Laurent Mobilité", "Sierra Electric")
 
 

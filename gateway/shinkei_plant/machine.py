@@ -38,6 +38,7 @@ class Machine:
         self.since = time
         self.load_before = 0.0
         self.slots: dict[str, str] = {}
+        self._mounted: dict[str, SetupChange] = {}
         self.cycles = 0
         self._edge = time
         self._warm, self._warm_at = 0.6, time
@@ -65,7 +66,15 @@ class Machine:
         if old is not None:
             self._emit(SetupChange(self.name, time, slot, old, unit_type, "unmounted", **more))
         self.slots[slot] = unit
-        self._emit(SetupChange(self.name, time, slot, unit, unit_type, "mounted", **more))
+        change = self._mounted[slot] = SetupChange(self.name, time, slot, unit, unit_type, "mounted", **more)
+        self._emit(change)
+
+    def mounted(self, time: int) -> list[SetupChange]:
+        """What is mounted, as changes that are told again at ``time``."""
+        return [
+            SetupChange(self.name, time, one.slot, one.unit, one.unit_type, "mounted", one.item)
+            for one in self._mounted.values()
+        ]
 
     # ---- energy, load and warmth -----------------------------------------------------------------------------------------
     def load(self, time: int) -> float:

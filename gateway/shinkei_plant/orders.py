@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from shinkei_events.model.order import Shipment, WorkOrder
-from shinkei_plant.catalog import ORDER_QUANTITY, PRODUCTS, Product
+from shinkei_plant.catalog import LINE_PATH, ORDER_QUANTITY, PRODUCTS, Product
 from shinkei_plant.parts import Serials
 
 
@@ -34,7 +34,7 @@ class Orders:
                     quantity=ORDER_QUANTITY,
                     status="running",
                     time=time,
-                    line="line1",
+                    line=LINE_PATH,
                 )
             )
         return self._order, self._product
@@ -54,7 +54,7 @@ class Orders:
                     quantity=ORDER_QUANTITY,
                     status="done",
                     time=time,
-                    line="line1",
+                    line=LINE_PATH,
                     good=float(good),
                 )
             )

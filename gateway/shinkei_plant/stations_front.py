@@ -140,7 +140,7 @@ class Machining(Station):
             self.line.finish(trouble, time)
         self.uses, self.worn_out = 0, False
         self.machine.tool = self.line.serials.new("T", 4)
-        self.machine.mount(time, "tool", self.machine.tool, "tool", item="BORING-BAR-22")
+        self.machine.mount(time, "tool", self.machine.tool, "tool")
 
 
 class Washing(Station):
