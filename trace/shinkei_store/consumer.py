@@ -97,6 +97,9 @@ class _Run:
             consumer = kafka.group_consumer(self._log, f"shinkei.{self._name}", list(self._handler.topics), self._assign, self._revoke)
             try:
                 self._loop(conn, consumer)
+            except BaseException:
+                self._uses = 0  # what is not committed is dropped, so that giving back the partitions commits nothing
+                raise
             finally:
                 consumer.close()
 

@@ -29,8 +29,9 @@ where e.stream_id = (select id from stream where epoch = %s and machine = %s and
 order by e.stream_number limit %s"""
 
 _NEXT = """
-select s.epoch, s.machine, s.kind, w.next_number from stream s join watermark w on w.stream_id = s.id
-where w.consumer = any(select name from recorder) and s.kind = any(%s)"""
+select s.epoch, s.machine, s.kind, w.next_number from stream s
+join watermark w on w.stream = s.epoch || '/' || s.machine || '/' || s.kind join recorder r on r.name = w.consumer
+where s.kind = any(%s)"""
 
 
 def unpack(body: bytes) -> bytes:

@@ -64,6 +64,9 @@ class _Life:
             consumer = kafka.group_consumer(self._log, f"shinkei.store.{self._name}", list(KINDS), self._assign, self._revoke)
             try:
                 self._loop(conn, consumer)
+            except BaseException:
+                self._moved = 0  # what is not committed is dropped, so that giving back the partitions commits nothing
+                raise
             finally:
                 consumer.close()
                 self._producer.flush(1.0)
