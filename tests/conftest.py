@@ -49,12 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): needs real servers or data: " + ", ".join(NEEDS))
     config.addinivalue_line("markers", "long: takes minutes; run by `make faults` and `make soak`, not by `make test`")
     # The machine is shared and slow by turns: a deadline per example would test the neighbours.
-    settings.register_profile("shinkei", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+    settings.register_profile(
+        "shinkei", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    )
     settings.load_profile("shinkei")
-    core.global_force_seed = SEED
+    setattr(core, "global_force_seed", SEED)  # noqa: B010 - typed by its first value, None
     unknown = _without() - set(NEEDS)
     if unknown:
-        raise pytest.UsageError(f"SHINKEI_TEST_WITHOUT names {', '.join(sorted(unknown))}; it can leave out {', '.join(NEEDS)}")
+        raise pytest.UsageError(
+            f"SHINKEI_TEST_WITHOUT names {', '.join(sorted(unknown))}; it can leave out {', '.join(NEEDS)}"
+        )
 
 
 def pytest_report_header() -> str:
@@ -99,7 +103,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _counts["failed"] += 1
     elif report.skipped:
         _counts["skipped"] += 1
-        _skips.append(f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}")
+        _skips.append(
+            f"{report.nodeid}: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}"
+        )
     elif report.when == "call":
         _counts["passed"] += 1
 
@@ -266,5 +272,7 @@ def proxy_to() -> Iterator[Callable[[int], Proxy]]:
 def skab() -> Path:
     """The folder with the recordings of a pump test bed (SKAB): SHINKEI_SKAB_DIR, else beside the checkout."""
     folder = Path(os.environ.get("SHINKEI_SKAB_DIR") or SKAB_DEFAULT)
-    assert folder.is_dir(), f"no SKAB recordings in {folder}: set SHINKEI_SKAB_DIR, or leave these tests out by SHINKEI_TEST_WITHOUT=skab"
+    assert folder.is_dir(), (
+        f"no SKAB recordings in {folder}: set SHINKEI_SKAB_DIR, or leave these tests out by SHINKEI_TEST_WITHOUT=skab"
+    )
     return folder

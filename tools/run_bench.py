@@ -37,7 +37,7 @@ def run(path: Path, only: re.Pattern[str]) -> bool:
             except ValueError:
                 print(line, end="", file=sys.stderr, flush=True)
                 continue
-            if not isinstance(figure, dict) or not FIELDS <= set(figure):
+            if not isinstance(figure, dict) or not set(figure) >= FIELDS:
                 print(f"{module}: not a figure, needs {sorted(FIELDS)}: {line}", end="", file=sys.stderr)
                 well = False
             elif only.search(figure["name"]):
@@ -48,11 +48,17 @@ def run(path: Path, only: re.Pattern[str]) -> bool:
 def main() -> int:
     """Exit code 0: all ran; 1: one did not; 2: none has such a name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="REGEX", help="figures whose name this is found in (default: all)")
+    parser.add_argument(
+        "--only", default="", metavar="REGEX", help="figures whose name this is found in (default: all)"
+    )
     parser.add_argument("--list", action="store_true", help="print the names and run nothing")
     args = parser.parse_args()
     only = re.compile(args.only)
-    files = [path for path in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")) if any(map(only.search, names_in(path)))]
+    files = [
+        path
+        for path in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py"))
+        if any(map(only.search, names_in(path)))
+    ]
     if args.list:
         for path in files:
             print(*(name for name in names_in(path) if only.search(name)), sep="\n")

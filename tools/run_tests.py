@@ -15,8 +15,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,11 @@ class Result:
     skips: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        counted = ", ".join(f"{self.counts[word]} {word}" for word in ("passed", "failed", "skipped") if self.counts[word] or word != "skipped")
+        counted = ", ".join(
+            f"{self.counts[word]} {word}"
+            for word in ("passed", "failed", "skipped")
+            if self.counts[word] or word != "skipped"
+        )
         left = "".join(f", {count} left out by {name!r}" for name, count in sorted(self.left_out.items()))
         return f"tier {self.name}: {counted}{left} in {self.seconds:.1f} s"
 
@@ -57,16 +62,26 @@ def lint() -> list[Result]:
     found = []
     for name, command in LINTS.items():
         began = time.monotonic()
-        done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             say(f"--- {name} ---\n{done.stdout}{done.stderr}".rstrip())
-        found.append(Result(name, time.monotonic() - began, Counter(passed=int(done.returncode == 0), failed=int(done.returncode != 0))))
+        found.append(
+            Result(
+                name,
+                time.monotonic() - began,
+                Counter(passed=int(done.returncode == 0), failed=int(done.returncode != 0)),
+            )
+        )
         say(found[-1].line())
     return found
 
 
-def tier(name: str, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Result:
-    """One folder of tests in a pytest of its own."""
+def tier(
+    name: str, options: Sequence[str] = (), environment: dict[str, str] | None = None, *, quiet: bool = False
+) -> Result:
+    """One folder of tests in a pytest of its own; ``quiet``: what it prints comes when it has ended, in one piece."""
     folder = ROOT / "tests" / name
     if not any(folder.rglob("test_*.py")):
         say(f"tier {name}: no tests")
@@ -74,11 +89,37 @@ def tier(name: str, options: Sequence[str] = (), environment: dict[str, str] | N
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="shinkei-tests-") as scratch:
         report = Path(scratch) / "report.json"
-        command = [sys.executable, "-m", "pytest", str(folder), "--quiet", "--no-header", f"--durations={SLOWEST_SHOWN}", "--durations-min=1", *options]
-        env = os.environ | {"SHINKEI_TEST_REPORT": str(report), "SHINKEI_SEED": str(seed_of_run())} | (environment or {})
-        code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(folder),
+            "--quiet",
+            "--no-header",
+            "--continue-on-collection-errors",
+            f"--durations={SLOWEST_SHOWN}",
+            "--durations-min=1",
+            *options,
+        ]
+        env = (
+            os.environ | {"SHINKEI_TEST_REPORT": str(report), "SHINKEI_SEED": str(seed_of_run())} | (environment or {})
+        )
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=env,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.STDOUT if quiet else None,
+        )
+        code = done.returncode
+        if quiet:
+            say(done.stdout.rstrip())
         found = json.loads(report.read_text()) if report.exists() else {"counts": {}, "left_out": {}, "skips": []}
-    result = Result(name, time.monotonic() - began, Counter(found["counts"]), Counter(found["left_out"]), found["skips"])
+    result = Result(
+        name, time.monotonic() - began, Counter(found["counts"]), Counter(found["left_out"]), found["skips"]
+    )
     nothing_chosen = code == 5 and bool(result.left_out)
     if code != 0 and not result.counts["failed"] and not nothing_chosen:
         say(f"tier {name}: pytest ended with {code}")
@@ -88,13 +129,13 @@ def tier(name: str, options: Sequence[str] = (), environment: dict[str, str] | N
 
 
 def check() -> list[Result]:
-    """Lint beside the quick tiers: two cores."""
-    linted: list[Result] = []
-    beside = threading.Thread(target=lambda: linted.extend(lint()))
+    """Two lanes for two cores: lint and the short tiers in one, the property tests in the other."""
+    lane: list[Result] = []
+    beside = threading.Thread(target=lambda: lane.append(tier("property", quiet=True)))
     beside.start()
-    tested = [tier(name) for name in QUICK]
+    results = [*lint(), *(tier(name, quiet=True) for name in QUICK if name != "property")]
     beside.join()
-    return linted + tested
+    return results + lane
 
 
 def test() -> list[Result]:
@@ -105,7 +146,11 @@ def test() -> list[Result]:
 
 def faults() -> list[Result]:
     """All fault tests and all schedules of the protocol, at full size."""
-    full = {"SHINKEI_SIZE": "full", "SHINKEI_TEST_LONG": "1", "SHINKEI_SCHEDULES": os.environ.get("SHINKEI_SCHEDULES", "100000")}
+    full = {
+        "SHINKEI_SIZE": "full",
+        "SHINKEI_TEST_LONG": "1",
+        "SHINKEI_SCHEDULES": os.environ.get("SHINKEI_SCHEDULES", "100000"),
+    }
     return [tier("property", ["-k", "protocol"], full), tier("faults", environment=full)]
 
 
@@ -148,7 +193,14 @@ def main() -> int:
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word == "prepare":
         return prepare()
-    runs = {"check": check, "lint": lint, "test": test, "faults": faults, "drill": lambda: long_folder("drill"), "soak": lambda: long_folder("soak")}
+    runs: dict[str, Callable[[], list[Result]]] = {
+        "check": check,
+        "lint": lint,
+        "test": test,
+        "faults": faults,
+        "drill": partial(long_folder, "drill"),
+        "soak": partial(long_folder, "soak"),
+    }
     if word not in runs:
         say(f"run_tests.py {'|'.join([*runs, 'prepare'])}")
         return 2

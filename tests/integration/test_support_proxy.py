@@ -72,7 +72,9 @@ def test_everything_passes_whole_in_both_directions(echo: int, proxy_to: Callabl
     assert proxy.passed_bytes == 2 * len(content)
 
 
-def test_cut_resets_connections_and_refuses_new_ones_until_restored(echo: int, proxy_to: Callable[[int], Proxy]) -> None:
+def test_cut_resets_connections_and_refuses_new_ones_until_restored(
+    echo: int, proxy_to: Callable[[int], Proxy]
+) -> None:
     proxy = proxy_to(echo)
     with dial(proxy) as client:
         assert said_back(client, b"before") == b"before"

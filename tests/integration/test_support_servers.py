@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import NewTopic
-from paho.mqtt.client import CallbackAPIVersion, Client
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # its own stubs forget to export it
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.kafka import KafkaNode
 from tests.support.postgres import EmbeddedServer
@@ -28,14 +29,24 @@ def make_topic(node: KafkaNode, name: str) -> None:
 
 
 def send(node: KafkaNode, topic: str, values: list[bytes]) -> None:
-    producer = Producer({"bootstrap.servers": node.bootstrap, "enable.idempotence": True, "message.timeout.ms": 30_000, "log_level": 2})
+    producer = Producer(
+        {"bootstrap.servers": node.bootstrap, "enable.idempotence": True, "message.timeout.ms": 30_000, "log_level": 2}
+    )
     for value in values:
         producer.produce(topic, value, key=b"k")
     assert producer.flush(30) == 0
 
 
 def everything(node: KafkaNode, topic: str, group: str, count: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": node.bootstrap, "group.id": group, "group.protocol": "consumer", "auto.offset.reset": "earliest", "log_level": 2})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": node.bootstrap,
+            "group.id": group,
+            "group.protocol": "consumer",
+            "auto.offset.reset": "earliest",
+            "log_level": 2,
+        }
+    )
     consumer.subscribe([topic])
     found: list[bytes] = []
 
@@ -78,13 +89,15 @@ def test_a_second_kafka_is_another_log(kafka: KafkaNode, new_kafka: Callable[[],
     assert other.cluster_id != kafka.cluster_id
     assert other.bootstrap != kafka.bootstrap
     other.freeze()
-    with pytest.raises(Exception, match="_TRANSPORT|_TIMED_OUT"):
+    with pytest.raises(Exception, match=r"_TRANSPORT|_TIMED_OUT"):
         other.admin().list_topics(timeout=1)
     other.thaw()
     assert other.admin().list_topics(timeout=10).cluster_id == other.cluster_id
 
 
-def test_postgres_keeps_committed_rows_over_a_kill_and_gives_each_test_its_own_database(postgres_server: DebianPostgres, postgres: str) -> None:
+def test_postgres_keeps_committed_rows_over_a_kill_and_gives_each_test_its_own_database(
+    postgres_server: DebianPostgres, postgres: str
+) -> None:
     assert postgres_server.version >= 15
     with psycopg.connect(postgres) as connection:
         connection.execute("CREATE TABLE kept (n int)")
@@ -127,7 +140,7 @@ class Listener:
         self.client.on_connect = self._connected
         self.subscribed = False
         self.client.on_subscribe = lambda *about: setattr(self, "subscribed", True)
-        self.client.on_message = lambda client, data, message: self.heard.append(message.payload)
+        self.client.on_message = lambda client, data, message: self.heard.append(bytes(message.payload))
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
         eventually(self.client.is_connected, 10)

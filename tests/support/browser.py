@@ -34,7 +34,9 @@ HOME_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def program() -> str | None:
     """The browser's program, or None."""
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    return next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
 
 
 @dataclass
@@ -52,7 +54,11 @@ class Seen:
 
     def abroad(self) -> list[str]:
         """Requests that left this machine."""
-        return [url for url in self.requests if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname not in HOME_HOSTS]
+        return [
+            url
+            for url in self.requests
+            if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname not in HOME_HOSTS
+        ]
 
 
 class Screen:
@@ -67,9 +73,17 @@ class Screen:
         self.page.on("request", lambda request: self.seen.requests.append(request.url))
         self.page.on("websocket", lambda socket: self.seen.requests.append(socket.url))
         self.page.on("requestfailed", lambda request: self.seen.failed.append(f"{request.url}: {request.failure}"))
-        self.page.on("response", lambda answer: self.seen.failed.append(f"{answer.url}: {answer.status}") if answer.status >= 400 else None)
+        self.page.on(
+            "response",
+            lambda answer: self.seen.failed.append(f"{answer.url}: {answer.status}") if answer.status >= 400 else None,
+        )
 
-    def open(self, url: str, until: Literal["commit", "domcontentloaded", "load", "networkidle"] = "load", timeout: float = 30.0) -> None:
+    def open(
+        self,
+        url: str,
+        until: Literal["commit", "domcontentloaded", "load", "networkidle"] = "load",
+        timeout: float = 30.0,
+    ) -> None:
         """Go to ``url``; AssertionError when it does not answer with success. Server push never idles: don't wait for that."""
         answer = self.page.goto(url, wait_until=until, timeout=timeout * 1000)
         assert answer is None or answer.ok, f"{url} answered {answer.status}"
@@ -107,7 +121,9 @@ class Chromium:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
 
-    def screen(self, width: int = 1920, height: int = 1080, *, locale: str = "en-GB", scale: float = 1.0, dark: bool = False) -> Screen:
+    def screen(
+        self, width: int = 1920, height: int = 1080, *, locale: str = "en-GB", scale: float = 1.0, dark: bool = False
+    ) -> Screen:
         """A new page of that size; ``locale`` is what the browser asks servers for, the time zone is Japan's."""
         context = self._browser.new_context(
             viewport={"width": width, "height": height},

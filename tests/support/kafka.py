@@ -21,7 +21,14 @@ from tests.support.process import ServerProcess
 from tests.support.waiting import eventually
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "kafka"
-JAVA_OPTIONS = ("-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true")
+JAVA_OPTIONS = (
+    "-Xmx512m",
+    "-Xms128m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-Djava.awt.headless=true",
+)
 READY_WITHIN_S = 60.0
 MISSING = "Kafka's jars are not in .cache/kafka/libs or java is not there: run tools/install-test-tools kafka (or leave the tests out by SHINKEI_TEST_WITHOUT=kafka)"
 _LOG4J = """
@@ -93,7 +100,9 @@ class KafkaNode:
 
     def start(self, timeout: float = READY_WITHIN_S) -> None:
         """Start, and return when it serves: after a kill -9 that takes some seconds more (the old session has to end)."""
-        self._server = ServerProcess(self._java("kafka.Kafka", str(self._settings)), self.folder / "kafka.log", cwd=self.folder)
+        self._server = ServerProcess(
+            self._java("kafka.Kafka", str(self._settings)), self.folder / "kafka.log", cwd=self.folder
+        )
         self._server.wait_ready(lambda: self._serves(1.0), timeout)
 
     def stop(self) -> None:
@@ -163,7 +172,14 @@ class KafkaNode:
         self._settings = self.folder / "server.properties"
         self._settings.write_text(_SETTINGS.format(broker=self._port, controller=self._controller, data=data))
         (self.folder / "log4j2.properties").write_text(_LOG4J)
-        command = self._java("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={self.cluster_id}", "-c", str(self._settings))
+        command = self._java(
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+            f"--cluster-id={self.cluster_id}",
+            "-c",
+            str(self._settings),
+        )
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}"
 
@@ -171,4 +187,11 @@ class KafkaNode:
         program = java()
         assert program is not None, MISSING
         libs = f"{CACHE / 'libs'}/*"
-        return [program, *JAVA_OPTIONS, f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-cp", libs, *words]
+        return [
+            program,
+            *JAVA_OPTIONS,
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            "-cp",
+            libs,
+            *words,
+        ]

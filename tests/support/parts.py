@@ -24,7 +24,9 @@ def shinkei(*words: str) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment, our packages on the path, warnings not fatal to a part that runs a library's code."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"} | more
+    return (
+        os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"} | more
+    )
 
 
 class PartProcess:
@@ -33,7 +35,15 @@ class PartProcess:
     Can be started again after `stop` or `kill`. The address of its ``/health`` is in its run file, so it is that of this very process.
     """
 
-    def __init__(self, part: str, config: Path, folder: Path, *, words: Sequence[str] | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        part: str,
+        config: Path,
+        folder: Path,
+        *,
+        words: Sequence[str] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.part, self._folder = part, folder
         self._command = shinkei(*(words or (part, "run", "--config", str(config), "--dir", str(folder))))
         self._environment = environment(**(env or {}))

@@ -47,7 +47,11 @@ class Server(Protocol):
 
 def binaries() -> Path | None:
     """The newest server's programs of this machine, version 15 or later, or None."""
-    found = [(int(each.parent.name), each) for each in Path("/usr/lib/postgresql").glob("*/bin") if (each / "initdb").exists() and each.parent.name.isdigit()]
+    found = [
+        (int(each.parent.name), each)
+        for each in Path("/usr/lib/postgresql").glob("*/bin")
+        if (each / "initdb").exists() and each.parent.name.isdigit()
+    ]
     newest = max(found, default=None)
     if newest is not None and newest[0] >= OLDEST:
         return newest[1]
@@ -59,7 +63,11 @@ def fresh_database(admin_dsn: str, template: str = "template0") -> str:
     """Make an empty database on the server of ``admin_dsn``; returns its DSN for the same user."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(sql.Identifier(name), sql.Identifier(template)))
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
     return psycopg.conninfo.make_conninfo(admin_dsn, dbname=name)
 
 
@@ -93,7 +101,9 @@ class DebianPostgres:
         command: list[str | os.PathLike[str]] = [self._programs / "postgres", "-D", self.folder / "data"]
         for name, value in (self._settings | {"port": str(self.port), "unix_socket_directories": ""}).items():
             command += ["-c", f"{name}={value}"]
-        self._server = ServerProcess(command, self.folder / "postgres.log", cwd=self.folder, ending=signal.SIGINT, **self._as)
+        self._server = ServerProcess(
+            command, self.folder / "postgres.log", cwd=self.folder, ending=signal.SIGINT, **self._as
+        )
         self._server.wait_ready(self._answers, 60)
 
     def stop(self) -> None:
@@ -142,9 +152,11 @@ class DebianPostgres:
         password.write_text(self._password)
         if self._as:
             os.chown(password, self._as["user"], self._as["group"])
-        command = [self._programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}",
+        command: list[str | os.PathLike[str]] = [self._programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}",
                    "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]  # fmt: skip
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False, **self._as)
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False, **self._as
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
 

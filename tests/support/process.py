@@ -25,7 +25,7 @@ class ServerProcess:
                  cwd: Path | None = None, ending: signal.Signals = signal.SIGTERM, **more: Any) -> None:  # fmt: skip
         self.log = log
         self._ending = ending
-        with open(log, "ab") as sink:
+        with log.open("ab") as sink:
             self._seen = sink.tell()
             self.process = subprocess.Popen(
                 [os.fspath(word) for word in command], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
@@ -41,7 +41,7 @@ class ServerProcess:
 
     def words(self) -> str:
         """What it has said since this start."""
-        with open(self.log, "rb") as log:
+        with self.log.open("rb") as log:
             log.seek(self._seen)
             return log.read().decode(errors="replace")
 
@@ -71,7 +71,9 @@ class ServerProcess:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise AssertionError(f"did not end within {timeout:g} s of {self._ending.name}:\n{self.words()[-3000:]}") from None
+                raise AssertionError(
+                    f"did not end within {timeout:g} s of {self._ending.name}:\n{self.words()[-3000:]}"
+                ) from None
         self._kill_group()
         return self.process.wait()
 

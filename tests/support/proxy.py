@@ -20,6 +20,8 @@ _MOST_HELD = 64
 
 
 class State(enum.Enum):
+    """What the network does now."""
+
     THROUGH = "through"
     CUT = "cut"  # connections are reset, new ones refused
     HANG = "hang"  # connections stay open and new ones are accepted, nothing passes and nothing is lost
@@ -55,7 +57,9 @@ class Proxy:
     def __enter__(self) -> Proxy:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -23,12 +23,12 @@ def eventually(predicate: Callable[[], T], timeout: float = 10.0, every: float =
         time.sleep(every)
 
 
-async def eventually_async(predicate: Callable[[], T | Awaitable[T]], timeout: float = 10.0, every: float = 0.02) -> T:
+async def eventually_async(predicate: Callable[[], Any], timeout: float = 10.0, every: float = 0.02) -> Any:
     """The same inside an event loop; ``predicate`` may be a coroutine function."""
     deadline = time.monotonic() + timeout
     while True:
         found = predicate()
-        value: T = await found if inspect.isawaitable(found) else found
+        value = await found if inspect.isawaitable(found) else found
         if value:
             return value
         if time.monotonic() > deadline:
