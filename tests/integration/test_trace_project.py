@@ -164,4 +164,4 @@ def goods(conn: Connection[Any], ancestor: str) -> dict[str, float]:
     rows = conn.execute(
         "select g.serial, c.certainty from top_closure c join unit a on a.id = c.ancestor join unit g on g.id = c.finished_good where a.serial = %s", (ancestor,)
     ).fetchall()
-    return {name: sure for name, sure in rows}
+    return dict(rows)

@@ -52,9 +52,8 @@ def write_edges(conn: Connection[Any], facts: list[OperationFact], known: units.
     slow = _to_fold(conn, facts, known)
     rows: list[tuple[Row, int | None]] = []
     for fact in facts:
-        for edge in put_all(fact):
-            if edge.dst not in slow:
-                rows.append(((known.ids[edge.src], known.ids[edge.dst], *edge[2:], fact.number), None))
+        fresh = (edge for edge in put_all(fact) if edge.dst not in slow)
+        rows += [((known.ids[edge.src], known.ids[edge.dst], *edge[2:], fact.number), None) for edge in fresh]
     changed = [Changed(row[0], row[1], row[5]) for row, _ in rows]
     for holder, number in sorted(slow.items()):
         added, others = _fold_again(conn, holder, number)

@@ -99,19 +99,19 @@ def _take(holder: UnitKey, fact: OperationFact, inside: dict[UnitKey, list[Edge]
     """
     if holder not in (part.key for part in fact.inputs):
         return []
-    sources = len(fact.inputs)
     named = [part for part in fact.outputs if part.key != holder]
     taken = [part.key for part in named] if named or fact.kind == "disassemble" else list(inside)
     closed = [edge._replace(t_to=fact.time) for key in taken for edge in inside.pop(key, ())]
     found = {edge.src for edge in closed}
-    for part in named:
-        if part.key not in found:
-            sure = round(part.certainty / sources, 6)
-            if fact.kind == "unpack":
-                closed.append(Edge(part.key, holder, fact.time, fact.time, fact.eid, PACKED, part.quantity, sure))
-            else:
-                closed.append(Edge(holder, part.key, fact.time, None, fact.eid, REMOVED, part.quantity, sure))
-    return closed
+    return closed + [_unseen(holder, part, fact) for part in named if part.key not in found]
+
+
+def _unseen(holder: UnitKey, part: Part, fact: OperationFact) -> Edge:
+    """The edge of ``part``, which came out of ``holder`` and was never seen going in."""
+    sure = round(part.certainty / len(fact.inputs), 6)
+    if fact.kind == "unpack":
+        return Edge(part.key, holder, fact.time, fact.time, fact.eid, PACKED, part.quantity, sure)
+    return Edge(holder, part.key, fact.time, None, fact.eid, REMOVED, part.quantity, sure)
 
 
 def versions(holder: UnitKey, facts: Iterable[OperationFact]) -> list[Version]:

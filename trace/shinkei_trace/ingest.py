@@ -65,7 +65,7 @@ def project_after(conn: Connection[Any], position: int, limit: int) -> Projected
         emit(ContentConflict(fact.eid, fact.number, first))
     if fresh:
         _write(conn, fresh, position)
-    return Projected(page.upto, page.count, len(fresh), len(page.facts) - len(fresh) - len(conflicts), len(conflicts))
+    return Projected(page.upto, page.events, len(fresh), len(page.facts) - len(fresh) - len(conflicts), len(conflicts))
 
 
 def _new_facts(conn: Connection[Any], facts: list[Fact]) -> tuple[list[Fact], list[tuple[Fact, int]]]:
@@ -115,4 +115,4 @@ def _roles(fact: OperationFact) -> dict[UnitKey, str]:
     inputs, outputs = {part.key for part in fact.inputs}, {part.key for part in fact.outputs}
     stays = fact.kind in ("pack", "unpack", "ship", "disassemble") or not outputs
     made = {key: "both" if key in inputs or (fact.kind == "unpack" and key.type != SHIPMENT) else "output" for key in sorted(outputs)}
-    return made | {key: "both" if stays else "input" for key in sorted(inputs - outputs)}
+    return made | dict.fromkeys(sorted(inputs - outputs), "both" if stays else "input")

@@ -28,7 +28,7 @@ class Page(NamedTuple):
     """Facts of the events up to number ``upto``; ``unreadable``: numbers and what is wrong with them."""
 
     upto: int
-    count: int
+    events: int
     facts: list[Fact]
     unreadable: list[tuple[int, str]]
 

@@ -32,14 +32,16 @@ def write_setup(conn: Connection[Any], facts: list[SetupFact], known: units.Know
     slots: dict[tuple[str, str], list[SetupFact]] = {}
     for fact in facts:
         slots.setdefault((fact.machine, fact.slot), []).append(fact)
-    for slot, some in slots.items():
+    for slot, told in slots.items():
         last = conn.execute(_LAST, (*slot, before)).fetchone()
-        in_order = some == sorted(some, key=order) and (last is None or last[0] is None or some[0].time > last[0])
-        there = _stored(conn, slot, _OPEN if in_order else _ALL)
-        if not in_order:
+        in_order = told == sorted(told, key=order) and (last is None or last[0] is None or told[0].time > last[0])
+        if in_order:
+            there = _stored(conn, slot, _OPEN)
+            wanted = slot_versions(told, dict(there.keys()))
+        else:
+            there = _stored(conn, slot, _ALL)
             found = record.facts_at(conn, [row[0] for row in conn.execute(_NUMBERS, slot).fetchall()])
-            some = [fact for fact in found if isinstance(fact, SetupFact)]
-        wanted = slot_versions(some, {row: since for row, since in there} if in_order else None)
+            wanted = slot_versions(fact for fact in found if isinstance(fact, SetupFact))
         _store(conn, there, wanted, known)
 
 

@@ -96,8 +96,8 @@ def slot_versions(facts: Iterable[SetupFact], before: dict[Interval, int] | None
             ended, mounted = step(mounted, one)
             done += ended
         now = {*done, *mounted}
-        for gone in [row for row in believed if row not in now]:
-            closed.append(IntervalVersion(gone, believed.pop(gone), fact.number))
+        gone = [row for row in believed if row not in now]
+        closed += [IntervalVersion(row, believed.pop(row), fact.number) for row in gone]
         for row in now:
             believed.setdefault(row, fact.number)
     return closed + [IntervalVersion(row, since, None) for row, since in believed.items()]
