@@ -125,8 +125,7 @@ def versions(holder: UnitKey, facts: Iterable[OperationFact]) -> list[Version]:
     for at in range(len(known)):
         now = known[at].number
         believed = set(fold_holder(holder, known[: at + 1]))
-        for edge in [e for e in open_rows if e not in believed]:
-            closed.append(Version(edge, open_rows.pop(edge), now))
+        closed += [Version(edge, open_rows.pop(edge), now) for edge in [e for e in open_rows if e not in believed]]
         for edge in believed:
             open_rows.setdefault(edge, now)
     return closed + [Version(edge, since, None) for edge, since in open_rows.items()]
