@@ -3,7 +3,7 @@ create table alarm (
   id text primary key, dedup_key text not null, condition text not null, machine text not null, line text, component text not null default '',
   priority text not null, state text not null, occurrence integer not null default 1, revision integer not null default 1,
   since bigint not null, active_since bigint, returned_at bigint, acknowledged_at bigint, acknowledged_by text, acknowledged_occurrence integer not null default 0,
-  shelved_until bigint, closed_at bigint, history boolean not null default false,
+  shelved_until bigint, closed_at bigint, active_causes jsonb not null default '[]',
   text jsonb not null default '{}', causes jsonb not null default '[]'
 );
 create unique index alarm_one_open on alarm (dedup_key) where closed_at is null;
@@ -14,7 +14,7 @@ create table alarm_event (
 );
 create table alarm_cause (alarm text not null, kind text not null, id text not null, occurrence integer not null, primary key (alarm, kind, id));
 create index alarm_cause_id on alarm_cause (id);
-create table alarm_input (id text primary key, taken timestamptz not null default now());  -- ids of anomalies, decisions … whose effect is stored
+create table alarm_input (id text primary key, revision integer not null default 0, taken timestamptz not null default now());  -- anomalies and decisions whose effect is stored
 create table delivery (
   page text primary key, alarm text not null, occurrence integer not null, target text not null, priority text not null,
   due_at timestamptz not null default now(), attempts integer not null default 0, state text not null default 'due' check (state in ('due', 'sent', 'dead', 'cancelled')),

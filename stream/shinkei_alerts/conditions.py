@@ -1,0 +1,67 @@
+"""Which conditions a fact makes active or inactive, from the master data. Pure.
+
+A fact is an anomaly's revision or a machine's state. Delays are told, not waited for: `worker` keeps the timers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from shinkei_events.model.alarm import Cause
+from shinkei_events.model.anomaly import AnomalyChanged
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.master import Condition
+from shinkei_events.model.numbered import Numbered
+
+
+class Effect(NamedTuple):
+    """``condition`` at ``machine`` is active (or not any more) because of ``cause`` since ``time``."""
+
+    condition: Condition
+    machine: str
+    cause: Cause
+    active: bool
+    time: int
+
+
+def state_cause(event: Numbered) -> Cause:
+    """A machine's state is known by its place in the stream."""
+    return Cause("state", f"{event.stream}/{event.number}")
+
+
+def of_anomaly(event: AnomalyChanged, conditions: Iterable[Condition]) -> list[Effect]:
+    """An anomaly (or data-quality finding) is active from its begin until it is closed."""
+    wanted = "anomaly" if event.finding == "anomaly" else "data_quality"
+    closed = event.phase == "closed"
+    cause = Cause("anomaly", event.id)
+    found = [c for c in conditions if c.on == wanted and _concerns(c, event.machine)]
+    effects = [Effect(c, event.machine, cause, True, event.began) for c in found]
+    if closed:
+        effects += [Effect(c, event.machine, cause, False, event.ended if event.ended is not None else event.time) for c in found]
+    return effects
+
+
+def of_state(event: MachineStateChanged, before: Cause | None, conditions: Iterable[Condition]) -> list[Effect]:
+    """A machine's new state ends what the state ``before`` made active, and makes active what it matches."""
+    effects = []
+    for condition in conditions:
+        if condition.on not in ("state", "no_data") or not _concerns(condition, event.machine):
+            continue
+        if before is not None:
+            effects.append(Effect(condition, event.machine, before, False, event.time))
+        if _matches(condition, event):
+            effects.append(Effect(condition, event.machine, state_cause(event), True, event.time))
+    return effects
+
+
+def _concerns(condition: Condition, machine: str) -> bool:
+    return not condition.retired and (not condition.machines or machine in condition.machines)
+
+
+def _matches(condition: Condition, event: MachineStateChanged) -> bool:
+    if condition.on == "no_data":
+        return event.state == "NO_DATA"
+    if condition.states and event.state not in condition.states:
+        return False
+    return not condition.reasons or event.reason in condition.reasons
