@@ -6,7 +6,6 @@ code 0x10 tells; a broker without MQTT 5 is believed at once). The client's own 
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,7 +38,7 @@ class MqttDevice:
         self._version5 = version5
         self._first: StateChange | None = None
         self._asked: int | None = None
-        self._lock = threading.Lock()
+        self._answers: dict[int, int] = {}
         self._heard = False
         self._started = False
 
@@ -55,10 +54,15 @@ class MqttDevice:
 
     async def heard(self) -> bool:
         """Whether somebody subscribed: asked by sending the first state; True once it was taken."""
-        with self._lock:
-            if not self._heard and self._asked is None and self._first is not None and self._client.is_connected():
-                self._asked = self._send(self._first).mid
+        if self._heard or self._first is None:
             return self._heard
+        if self._asked is not None and self._asked in self._answers:
+            self._heard = self._answers[self._asked] != NO_SUBSCRIBER
+            self._asked = None
+        elif self._asked is None and self._client.is_connected():
+            self._answers.clear()
+            self._asked = self._send(self._first).mid
+        return self._heard
 
     async def write(self, record: Record) -> None:
         """Publish ``record``; the state that begins the live line waits for somebody to hear it."""
@@ -69,10 +73,9 @@ class MqttDevice:
 
     def hurry(self) -> None:
         """Do not wait for a subscriber any longer."""
-        with self._lock:
-            if not self._heard and self._first is not None:
-                self._heard = True
-                self._send(self._first)
+        if not self._heard and self._first is not None:
+            self._heard = True
+            self._send(self._first)
 
     async def close(self) -> None:
         """Disconnect; what the broker has not acknowledged by now is lost with the device."""
@@ -97,7 +100,6 @@ class MqttDevice:
                 return self._client.publish(f"{topic}/{kind}", _encode(body(record)), qos=1)
 
     def _acknowledged(self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
-        with self._lock:
-            if mid == self._asked:
-                self._asked = None
-                self._heard = self._heard or getattr(reason, "value", 0) != NO_SUBSCRIBER
+        """In the client's thread. No lock of ours: `publish` holds the client's own while it may call this."""
+        if not self._heard:
+            self._answers[mid] = getattr(reason, "value", 0)

@@ -65,7 +65,7 @@ class MachineServer:
     async def make(
         self, signals: list[SignalNode], readings: list[str], slots: list[str], *, cycle: bool = True
     ) -> None:
-        """Make the address space. ``cycle`` False: a machine that only has signals."""
+        """Make the address space. ``cycle`` False: a machine that only has signals and a state."""
         logging.getLogger("asyncua").setLevel(logging.ERROR)
         server = self._server
         await server.init()
@@ -79,13 +79,13 @@ class MachineServer:
         folder = await machine.add_folder(self._id("Signals"), self._name("Signals"))
         for signal in signals:
             await self._signal(folder, signal)
+        for name in ("State", "StateReason", "Product", "Recipe", "Tool"):
+            await self._variable(machine, name, None, _STRING)
         if cycle:
             await self._cycle_nodes(machine, readings, slots)
         server.subscribe_server_callback(CallbackType.ItemSubscriptionCreated, self._subscribed)
 
     async def _cycle_nodes(self, machine: Any, readings: list[str], slots: list[str]) -> None:
-        for name in ("State", "StateReason", "Product", "Recipe", "Tool"):
-            await self._variable(machine, name, None, _STRING)
         await self._variable(machine, "Energy", 0.0, _DOUBLE)
         setup = await machine.add_folder(self._id("Setup"), self._name("Setup"))
         for slot in slots:

@@ -60,7 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the recording's port (one for each --recording)",
     )
-    add("--rebase", action="store_true", help="the recording's source times begin now")
+    add(
+        "--times",
+        choices=("file", "now", "played"),
+        default="file",
+        help="the recording's source times: its own, its own but from now, or when played",
+    )
 
 
 def settings_of(args: argparse.Namespace, base: PlantSettings) -> PlantSettings:
@@ -99,7 +104,7 @@ def _recordings(args: argparse.Namespace) -> tuple[RecordingSettings, ...]:
             raise BadConfig(f"--{option}", getattr(args, option), "expected one for each --recording, or none")
     made = []
     for at, file in enumerate(args.recording):
-        more: dict[str, Any] = {"speed": args.speed or 1.0, "rebase": args.rebase}
+        more: dict[str, Any] = {"speed": args.speed or 1.0, "times": args.times}
         if args.machine:
             more["machine"] = args.machine[at]
         if args.port:

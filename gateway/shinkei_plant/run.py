@@ -26,7 +26,7 @@ from shinkei_plant.line import LIVE_GRID, Line
 from shinkei_plant.mqtt_device import MqttDevice
 from shinkei_plant.opcua_server import MachineServer, SignalNode
 from shinkei_plant.player import Cuts, Player, Sink
-from shinkei_plant.recordings import play_recording
+from shinkei_plant.recording import play_recording
 from shinkei_plant.settings import PlantSettings
 from shinkei_plant.truth import TruthWriter
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -31,7 +32,8 @@ class RecordingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """A CSV file played as an OPC UA machine.
 
     ``file``: a time column and signal columns, separated by ``,`` or ``;``. ``machine``: its name (default: the file's). ``port``: 0 for any free one.
-    ``speed``: how many times faster than recorded; ``rebase``: source times begin now instead of at the file's own.
+    ``speed``: how many times faster than recorded. ``times``: source times are the ``file``'s own, begin ``now`` and go on as in the file, or
+    are the moments at which rows are ``played``.
     ``wait``: how long to wait for a subscriber before the first row is played. ``leave_out``: columns that are not signals.
     """
 
@@ -40,7 +42,7 @@ class RecordingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     host: str = "127.0.0.1"
     port: int = 0
     speed: float = 1.0
-    rebase: bool = False
+    times: Literal["file", "now", "played"] = "file"
     wait: Duration = Duration(3600.0)
     leave_out: tuple[str, ...] = ("anomaly", "changepoint")
 

@@ -1,7 +1,7 @@
 """Any CSV with a time column as a machine: its rows are played over OPC UA, with the file's own times or beginning now.
 
 Separators ``,`` or ``;``; times ISO or ``YYYY-MM-DD HH:MM:SS`` (taken as UTC), or numbers (Unix seconds). Nodes: ``Signals.<column>``,
-``Ready`` (the server has everything), ``Started`` (the first row is out) and ``RecordingDone``. No row is played before a client
+``State`` (EXECUTE, at the end COMPLETE), ``Ready`` (the server has everything), ``Started`` and ``RecordingDone``. No row is played before a client
 monitors something; the first row is the value the nodes hold at the beginning.
 """
 
@@ -21,8 +21,9 @@ from typing import NamedTuple
 from shinkei_events.errors import BadConfig
 from shinkei_events.health import Health
 from shinkei_events.telemetry import emit
+from shinkei_plant.catalog import MS
 from shinkei_plant.opcua_server import MachineServer, SignalNode
-from shinkei_plant.records import SignalSample
+from shinkei_plant.records import SignalSample, StateChange
 from shinkei_plant.settings import RecordingSettings
 from shinkei_plant.telemetry import RecordingPlayed
 
@@ -132,24 +133,21 @@ class Playing:
         stop: threading.Event,
         health: Health | None,
     ) -> None:
-        self._server, self._recording, self._settings, self._stop, self._health = (
-            server,
-            recording,
-            settings,
-            stop,
-            health,
-        )
-        shift = recording.rows[0].time if recording.rows else 0
-        self._shift = time.time_ns() // 1_000_000 * 1_000_000 - shift if settings.rebase else 0
+        self._server, self._recording, self._settings = server, recording, settings
+        self._stop, self._health = stop, health
+        self._first = recording.rows[0].time if recording.rows else 0
+        self._begin = time.time_ns() // MS * MS if settings.times == "now" else self._first
+        self._last = 0
 
     async def run(self) -> None:
         """Ready, wait for a subscriber, play, done."""
-        rows, first = self._recording.rows, self._recording.rows[0].time if self._recording.rows else 0
-        now = first + self._shift
+        rows = self._recording.rows
+        now = self._at(self._first)
         await self._server.flag("Started", False, now)
         await self._server.flag("RecordingDone", False, now)
+        await self._server.write(StateChange(self._settings.name, now, "EXECUTE"))
         if rows:
-            await self._row(rows[0])
+            await self._row(rows[0], now)
         await self._server.flag("Ready", True, now)
         await self._server.start()
         self._tell(ready=True, played=0)
@@ -157,22 +155,31 @@ class Playing:
         await self._server.flag("Started", True, now)
         began = time.monotonic()
         for number, row in enumerate(rows[1:], 1):
-            due = began + (row.time - first) / 1e9 / self._settings.speed
+            due = began + (row.time - self._first) / 1e9 / self._settings.speed
             while not self._stop.is_set() and (ahead := due - time.monotonic()) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(min(ahead, 0.2))
             if self._stop.is_set():
                 return
-            await self._row(row)
+            await self._row(row, self._at(row.time))
             if number % 50 == 0:
                 self._tell(played=number)
                 await asyncio.sleep(0)
-        await self._server.flag("RecordingDone", True, (rows[-1].time if rows else 0) + self._shift)
+        end = self._at(rows[-1].time if rows else 0)
+        await self._server.write(StateChange(self._settings.name, end, "COMPLETE"))
+        await self._server.flag("RecordingDone", True, end)
         self._tell(played=len(rows), done=True)
         emit(RecordingPlayed(self._settings.name, len(rows)))
         await asyncio.Event().wait()
 
-    async def _row(self, row: Row) -> None:
-        machine, at = self._settings.name, row.time + self._shift
+    def _at(self, recorded: int) -> int:
+        """The source time of what the file says was at ``recorded``."""
+        if self._settings.times != "played":
+            return recorded - self._first + self._begin
+        self._last = max(self._last + MS, time.time_ns() // MS * MS)
+        return self._last
+
+    async def _row(self, row: Row, at: int) -> None:
+        machine = self._settings.name
         for name, value in zip(self._recording.signals, row.values, strict=True):
             await self._server.write(SignalSample(machine, name, at, value, 0 if value is not None else _BAD_NO_DATA))
 
