@@ -17,7 +17,8 @@ class Plant:
     """A database and the two parts that write to it."""
 
     def __init__(self, dsn: str) -> None:
-        self.trace, self.store = part(schema(dsn), "trace"), part(dsn, "store")
+        self.trace, self.store, self.screen = part(schema(dsn), "trace"), part(dsn, "store"), part(dsn, "ui")
+        self.screen.autocommit = True  # every question is asked with the rights of the screens
 
     def tell(self, *events: Any) -> int:
         numbers = record(self.store, list(events))
@@ -26,12 +27,12 @@ class Plant:
         return numbers[-1]
 
     def forward(self, unit: str, as_of: int | None = None) -> Answer:
-        (found,) = resolve(self.trace, unit)
-        return forward(self.trace, found, as_of)
+        (found,) = resolve(self.screen, unit)
+        return forward(self.screen, found, as_of)
 
     def backward(self, unit: str, as_of: int | None = None) -> Answer:
-        (found,) = resolve(self.trace, unit)
-        return backward(self.trace, found, as_of)
+        (found,) = resolve(self.screen, unit)
+        return backward(self.screen, found, as_of)
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def plant(embedded_postgres: str) -> Any:
     yield made
     made.trace.close()
     made.store.close()
+    made.screen.close()
 
 
 def units(answer: Answer) -> dict[str, float]:
@@ -61,8 +63,8 @@ def test_a_lot_to_the_shipments_and_back(plant: Plant) -> None:
     assert next(node for node in down.nodes if node.unit == "SH-1").item == "Kitano"
     assert units(plant.backward("P2")) == {"H2": 1.0, "BRG": 0.5, "BRG2": 0.5}
     assert units(plant.backward("SH-1")).keys() == {"PAL", "B", "P1", "P2", "P3", "H1", "H2", "H3", "BRG", "BRG2"}
-    (lot_found,) = resolve(plant.trace, "BRG")
-    assert [(good.serial, sure) for good, sure in finished_goods(plant.trace, lot_found)] == [("P1", 1.0), ("P2", 0.5)]
+    (lot_found,) = resolve(plant.screen, "BRG")
+    assert [(good.serial, sure) for good, sure in finished_goods(plant.screen, lot_found)] == [("P1", 1.0), ("P2", 0.5)]
 
 
 def test_what_left_the_box_was_not_shipped(plant: Plant) -> None:
@@ -95,7 +97,7 @@ def test_as_of_tells_what_was_believed_then(plant: Plant) -> None:
     plant.tell(operation("assemble", 10, [serial("H"), lot("GOOD")], [serial("P")], corrects=wrong.operation_id))
     assert units(plant.backward("P")).keys() == {"H", "GOOD"}
     assert units(plant.backward("P", as_of=before)).keys() == {"H", "BAD"}
-    steps = history(plant.trace, resolve(plant.trace, "P")[0])
+    steps = history(plant.screen, resolve(plant.screen, "P")[0])
     assert [bool(step.corrected_by) for step in steps] in ([True, False], [False, True])
 
 
@@ -158,7 +160,7 @@ def test_history_has_readings_with_the_limits_of_their_time(plant: Plant) -> Non
         operation("inspect", 10, [serial("A")], readings=[QualityReading("leak", 2.5)], product="P-1", result="pass"),
         operation("inspect", 60, [serial("A")], readings=[QualityReading("leak", 2.5), QualityReading("curve", [1, 2])], product="P-1", result="fail"),
     )
-    first, second = history(plant.trace, resolve(plant.trace, "A")[0])
+    first, second = history(plant.screen, resolve(plant.screen, "A")[0])
     assert (first.readings[0]["usl"], first.readings[0]["within"]) == (3.0, True)
     assert (second.readings[0]["usl"], second.readings[0]["within"], second.readings[1]["within"]) == (2.0, False, None)
     assert first.mounted == [{"slot": "tool", "type": "tool", "unit": "T1", "certainty": 1.0}]
@@ -168,11 +170,11 @@ def test_history_has_readings_with_the_limits_of_their_time(plant: Plant) -> Non
 def test_an_unknown_unit_has_nearest_ones(plant: Plant) -> None:
     plant.tell(operation("process", 1, [serial("HS-0V7K-000012"), serial("HS-0V7K-000013")]), operation("pack", 2, [serial("100%")], [box("SAME")]),
                operation("process", 3, [serial("SAME")]))  # fmt: skip
-    assert resolve(plant.trace, "HS-0V7K-00001") == []
-    assert [one.serial for one in nearest(plant.trace, "HS-0V7K-00001x")] == ["HS-0V7K-000012", "HS-0V7K-000013"]
-    assert [one.serial for one in nearest(plant.trace, "100%zz")] == ["100%"]
-    assert {one.type for one in resolve(plant.trace, "SAME")} == {"serial", "container"}
-    assert [one.type for one in resolve(plant.trace, "container:SAME")] == ["container"]
+    assert resolve(plant.screen, "HS-0V7K-00001") == []
+    assert [one.serial for one in nearest(plant.screen, "HS-0V7K-00001x")] == ["HS-0V7K-000012", "HS-0V7K-000013"]
+    assert [one.serial for one in nearest(plant.screen, "100%zz")] == ["100%"]
+    assert {one.type for one in resolve(plant.screen, "SAME")} == {"serial", "container"}
+    assert [one.type for one in resolve(plant.screen, "container:SAME")] == ["container"]
 
 
 def test_one_start_is_planned_as_a_few_rows(plant: Plant) -> None:

@@ -66,4 +66,4 @@ insert into trace_position values (true, 0);
 
 grant select, insert, update, delete on unit, event, edge, setup, top_closure, seen, conflict, finding, chain, "case", case_item, trace_position to shinkei_trace;
 grant truncate on unit, event, edge, setup, top_closure, seen, conflict, finding to shinkei_trace;
-grant select on unit, event, edge, setup, top_closure, conflict, finding, chain, "case", case_item, trace_position to shinkei_store, shinkei_detect, shinkei_alerts, shinkei_ui;
+grant select on unit, event, edge, setup, top_closure, seen, conflict, finding, chain, "case", case_item, trace_position to shinkei_store, shinkei_detect, shinkei_alerts, shinkei_ui;
