@@ -6,14 +6,18 @@ Options given here go before what plant.toml says. With ``--recording`` no plant
 from __future__ import annotations
 
 import argparse
+import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from shinkei_cli.config import add_config, folder_of, plant_of
+from shinkei_cli.exits import DONE
 from shinkei_cli.main import COMMANDS
-from shinkei_cli.part import Subparsers, run_part_of
+from shinkei_cli.part import Subparsers
+from shinkei_plant.options import add_options
 
-RECORDING_PORT = 4840
+if TYPE_CHECKING:
+    from shinkei_plant.settings import PlantSettings
 
 
 def register(subparsers: Subparsers) -> None:
@@ -22,68 +26,36 @@ def register(subparsers: Subparsers) -> None:
     commands: Subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="run the simulated line, or recordings, here until ended")
     add_config(run)
-    run.add_argument("--seed", type=int, help="everything the line does follows from it")
-    run.add_argument("--speed", type=float, metavar="X", help="machines, or the recording, run X times faster")
-    run.add_argument("--calm", action="store_true", help="no planted trouble")
-    run.add_argument(
-        "--fault", action="append", metavar="NAME@SECONDS", help="let this go wrong so long after the start"
-    )
-    run.add_argument("--machines", help="serve only these here: OP10,OP20,…")
-    run.add_argument("--ledger", type=Path, metavar="FILE", help="write what every machine has really said")
-    run.add_argument("--truth", type=Path, metavar="FILE", help="write the right answers to the planted faults")
-    run.add_argument(
-        "--recording",
-        action="append",
-        type=Path,
-        metavar="FILE",
-        help="play this CSV as an OPC UA machine instead of the line",
-    )
-    run.add_argument("--machine", help="the recording's machine (default: the file's name)")
-    run.add_argument(
-        "--port",
-        type=int,
-        help=f"the recording's port (default: {RECORDING_PORT}; one more for each further recording)",
-    )
-    run.set_defaults(handler=lambda args: run_part_of("plant", lambda: _plant(args)))
+    add_options(run)
+    run.set_defaults(handler=_run)
 
 
-def _plant(args: argparse.Namespace) -> Any:
+def _run(args: argparse.Namespace) -> int:
+    from shinkei_cli.lifeline import Lifeline
+
+    stop = threading.Event()
+    with Lifeline(stop.set):
+        from shinkei_events import telemetry
+        from shinkei_plant.run import run_settings
+
+        telemetry.setup()
+        settings, folder = settings_and_folder(args)
+        if not stop.is_set():
+            run_settings(settings, folder, stop)
+    return DONE
+
+
+def settings_and_folder(args: argparse.Namespace) -> tuple[PlantSettings, Path]:
+    """What to run, and the site's folder; raises `BadConfig`."""
     import msgspec
 
-    plant = _without_file(args) if args.recording and args.config is None else plant_of(args)
-    return msgspec.structs.replace(
-        plant, sections=plant.sections | {"plant": plant.sections["plant"] | overrides(args)}
-    )
+    from shinkei_events.settings import section
+    from shinkei_plant.options import settings_of
+    from shinkei_plant.settings import PlantSettings
 
-
-def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says, as keys of the ``[plant]`` section."""
-    found: dict[str, Any] = {name: getattr(args, name) for name in ("seed", "speed") if getattr(args, name) is not None}
-    found |= {
-        name: str(getattr(args, name).absolute()) for name in ("ledger", "truth") if getattr(args, name) is not None
-    }
-    if args.calm:
-        found["calm"] = True
-    if args.fault:
-        found["faults"] = args.fault
-    if args.machines:
-        found["machines"] = args.machines.split(",")
-    if args.recording:
-        found |= {"line": False, "recordings": [_recording(args, at, path) for at, path in enumerate(args.recording)]}
-        found["name"] = "plant-" + (args.machine or args.recording[0].stem)
-    return found
-
-
-def _recording(args: argparse.Namespace, at: int, path: Path) -> dict[str, Any]:
-    port = (RECORDING_PORT if args.port is None else args.port) + (at if args.port != 0 else 0)
-    return {"file": str(path.absolute()), "machine": args.machine or "", "port": port, "speed": args.speed or 1.0}
-
-
-def _without_file(args: argparse.Namespace) -> Any:
-    """A plant of which nothing is known but its folder."""
-    from shinkei_events.settings import LogSettings, PlantFile, Site, StoreSettings
-
-    folder = folder_of(args)
-    return PlantFile(
-        folder / "plant.toml", folder, Site("recordings"), LogSettings(), StoreSettings(), {"plant": {}}, {}
-    )
+    if args.recording and args.config is None:
+        found = settings_of(args, PlantSettings())
+        # Beside a running line of the same folder a recording is a part of its own.
+        return msgspec.structs.replace(found, name=f"plant-{found.recordings[0].name}"), folder_of(args)
+    plant = plant_of(args)
+    return settings_of(args, section(plant, "plant", PlantSettings)), plant.dir
