@@ -105,6 +105,10 @@ class Intake:
         """The stream written now."""
         return StreamId(self._spool.epoch, machine, kind)
 
+    def next_number(self, stream: StreamId) -> int:
+        """The number that comes next in ``stream`` (durable or not)."""
+        return self._number(stream)
+
     def alive(self, machine: str, until: int) -> None:
         """The source says that it has told everything up to source time ``until`` (a keep-alive)."""
         state = self._machine(machine)

@@ -1,0 +1,163 @@
+"""From "cycle done" to one operation: which values belong to which edge. A pure state machine.
+
+Notifications group values by node, so order across nodes is not time order: only source times count. A value belongs to an edge when
+it is not newer than it and newer than the edge before; what names another cycle counter never belongs. Until an edge has all its
+values it is pending (and part of the resume state); half of the timeout later the caller reads the missing nodes once; at the
+timeout the operation goes out with them unknown. The same edge seen twice is one edge.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+OPERATION = "@operation"
+"""The role of the node that holds the whole operation."""
+KEPT = 64
+
+
+class Edge(NamedTuple):
+    """When the trigger rose (source time, ns), and the machine's counter if the trigger is one."""
+
+    time: int
+    counter: int | None
+
+
+class Taken(NamedTuple):
+    """A value of one node."""
+
+    time: int
+    value: Any
+    status: int
+
+
+class Cycle(NamedTuple):
+    """A finished edge. ``values``: role to what belongs to it; ``missed``: edges between ``previous`` and this that nobody saw."""
+
+    edge: Edge
+    previous: Edge | None
+    values: dict[str, Taken]
+    unknown: list[str]
+    missed: int
+
+
+@dataclass(slots=True)
+class _Pending:
+    edge: Edge
+    previous: Edge | None
+    since: int
+    missed: int
+    initial: bool
+    was_read: bool = False
+
+
+@dataclass(slots=True)
+class Handshake:
+    """``roles``: `OPERATION` and names of readings. ``timeout``: ns. ``counter_of``: the cycle counter that an operation value names."""
+
+    name: str
+    roles: list[str]
+    timeout: int
+    counter_of: Callable[[Any], int | None] = lambda _value: None
+    last: Edge | None = None
+    _known: bool = False
+    _value: Any = None
+    _pending: deque[_Pending] = field(default_factory=deque)
+    _values: dict[str, deque[Taken]] = field(default_factory=dict)
+
+    # ---- what happens ------------------------------------------------------------------------------------------------
+    def trigger(self, time: int, value: Any, now: int) -> None:
+        """The trigger node has ``value``. A number: an edge is another number than before; a flag: an edge is its rise."""
+        is_counter = isinstance(value, int) and not isinstance(value, bool)
+        changed = value != self._value
+        initial, self._known, self._value = not self._known, True, value
+        if not value or not (changed or initial):
+            return
+        edge = Edge(time, value if is_counter else None)
+        if self.last is not None and (edge == self.last or (edge.time <= self.last.time and edge.counter == self.last.counter)):
+            return
+        self._pending.append(_Pending(edge, self.last, now, self._missed(edge), self.last is None))
+        self.last = edge
+
+    def value(self, role: str, time: int, value: Any, status: int) -> None:
+        """A node of ``role`` has ``value`` since ``time``."""
+        kept = self._values.setdefault(role, deque(maxlen=KEPT))
+        if not kept or kept[-1].time < time:
+            kept.append(Taken(time, value, status))
+        elif kept[-1].time == time:
+            kept[-1] = Taken(time, value, status)
+
+    def disconnected(self) -> None:
+        """Values that follow come from a new connection; the first trigger value may be an edge that was missed."""
+        self._known = False
+
+    # ---- what comes of it ----------------------------------------------------------------------------------------------
+    def finished(self, now: int) -> list[Cycle]:
+        """Edges that are complete or out of time, in order. ``now``: any monotonic ns."""
+        done: list[Cycle] = []
+        while self._pending:
+            head = self._pending[0]
+            found = {role: taken for role in self.roles if (taken := self._belongs(role, head)) is not None}
+            missing = [role for role in self.roles if role not in found]
+            if missing and not self._is_lost(head, missing) and now - head.since < self.timeout:
+                break
+            self._pending.popleft()
+            if head.initial and OPERATION in missing:
+                continue  # the counter of a machine met for the first time: nobody promised what was before
+            done.append(Cycle(head.edge, head.previous, found, missing, head.missed))
+        return done
+
+    def to_read(self, now: int) -> list[str]:
+        """Roles to read once, now, because the oldest edge has waited half its time for them."""
+        if not self._pending:
+            return []
+        head = self._pending[0]
+        if head.was_read or now - head.since < self.timeout // 2:
+            return []
+        head.was_read = True
+        return [role for role in self.roles if self._belongs(role, head) is None]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an edge is not finished."""
+        return bool(self._pending)
+
+    # ---- over a restart --------------------------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """What must be durable with the values: the last edge and those not finished."""
+        pending = [[*p.edge, *(p.previous or (None, None)), p.missed, p.initial] for p in self._pending]
+        return {"last": list(self.last) if self.last else None, "pending": pending}
+
+    def restore(self, state: dict[str, Any], now: int) -> None:
+        """Go on from `state`; unfinished edges wait again from ``now``."""
+        self.last = Edge(*state["last"]) if state.get("last") else None
+        for time, counter, before, before_counter, missed, initial in state.get("pending", []):
+            previous = Edge(before, before_counter) if before is not None else None
+            self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial))
+
+    # ---- inside ----------------------------------------------------------------------------------------------------------
+    def _missed(self, edge: Edge) -> int:
+        if self.last is None or edge.counter is None or self.last.counter is None:
+            return 0
+        return max(0, edge.counter - self.last.counter - 1)
+
+    def _belongs(self, role: str, pending: _Pending) -> Taken | None:
+        edge, after = pending.edge, pending.previous.time if pending.previous is not None else -1
+        values: list[Taken] = list(self._values.get(role, ()))
+        for taken in values[::-1]:
+            counter = self.counter_of(taken.value) if role == OPERATION and edge.counter is not None else None
+            if counter is not None and counter != edge.counter:
+                continue
+            if counter is not None:
+                return taken
+            if taken.time <= edge.time:
+                fresh = taken.time > after or (pending.was_read and role != OPERATION)  # read: the machine has not written it again
+                return taken if fresh else None
+        return None
+
+    def _is_lost(self, pending: _Pending, missing: list[str]) -> bool:
+        """Each node's values come in its own order: after one newer than the edge none that belongs will come."""
+        newest = (self._values[role][-1].time if self._values.get(role) else -1 for role in missing)
+        return bool(missing) and min(newest) > pending.edge.time

@@ -1,0 +1,200 @@
+"""The devices behind one MQTT broker, for ever: takes messages, acknowledges what is durable, tells what was or may be lost.
+
+The supervisor of `client` and the shell around `payload` and `memory`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from shinkei_events.errors import BadInput, NotConnected
+from shinkei_events.model.numbered import ClockSkew
+from shinkei_events.model.quarantine import Quarantined
+from shinkei_events.telemetry import emit
+from shinkei_gateway.backoff import Backoff
+from shinkei_gateway.clock_watch import ClockWatch
+from shinkei_gateway.intake import Batch, Draft, Reading
+from shinkei_gateway.mqtt.client import Connection, Message
+from shinkei_gateway.mqtt.memory import Memory
+from shinkei_gateway.mqtt.payload import Mapping
+from shinkei_gateway.quarantine import refused
+from shinkei_gateway.settings import MqttSource
+from shinkei_gateway.taking import Taker, wait_room
+from shinkei_gateway.telemetry import SourceConnected, SourceCrashed, SourceLost
+
+BATCH = 500
+TICK_S = 0.5
+BLOCK_S = 1.0
+"""Not being read for longer counts as a block: the broker's queue may have overflowed."""
+SETTLE_S = 2.0
+"""After a return the broker's queue is read this long before old states are told again."""
+
+
+class MqttDevices:
+    """``folder``: what secrets' files are relative to. ``clock``: ns UTC."""
+
+    def __init__(self, name: str, settings: MqttSource, taker: Taker, folder: Path, *, clock: Callable[[], int] = time.time_ns,
+                 uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
+        self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
+        self._password = settings.password.reveal(folder) if settings.password is not None else None
+        self._mapping = Mapping(name, settings.topics, settings.machines)
+        self._memory = Memory(settings.window, taker.resume(name))
+        self._backoff = Backoff(settings.retry, uniform)
+        self._clocks: dict[str, ClockWatch] = {}
+        self._away_since: float | None = time.monotonic()
+        self._is_away_told = self._is_loss_told = False
+        self._settles_at: float | None = None
+        self._connections = self._values = 0
+        self._error = ""
+
+    def machines(self) -> list[str]:
+        """Machines heard of so far."""
+        return sorted(self._memory.machines)
+
+    def health(self) -> dict[str, Any]:
+        """For /health; plain values."""
+        newest = max(self._memory.machines.values(), default=None)
+        return {
+            "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
+            "error": self._error, "values": self._values, "newest": newest, "connections": self._connections,
+            "skew_s": {machine: watch.skew / 1e9 for machine, watch in list(self._clocks.items())},
+        }  # fmt: skip
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``. Errors of the connection never leave it."""
+        while not stop.is_set():
+            connection = Connection(self._settings, self._password, self._clock)
+            try:
+                await self._connect(connection)
+                reason = await self._live(connection, stop)
+            except NotConnected as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001  outermost: one source's surprise must not end the others
+                reason = f"{type(error).__name__}: {error}"
+                emit(SourceCrashed(self.name, reason))
+            finally:
+                await connection.close()
+            if stop.is_set():
+                return
+            self._lost(reason)
+            await self._pause(stop)
+
+    # ---- one connection ------------------------------------------------------------------------------------------------
+    async def _connect(self, connection: Connection) -> None:
+        began, memory = time.monotonic(), self._memory
+        is_present = await connection.connect()
+        await self._tell_gaps(is_present)
+        memory.had_session = True
+        if not is_present or memory.filters != self._mapping.filters:
+            await connection.subscribe(self._mapping.filters)
+            memory.filters = self._mapping.filters
+        await self._taker.put(Batch(self.name, [], memory.state()))
+        self._settles_at = time.monotonic() + SETTLE_S
+        self._away_since, self._error = None, ""
+        self._is_away_told = self._is_loss_told = False
+        self._connections += 1
+        self._backoff.reset()
+        detail = "its session was there" if is_present else "with a new session"
+        emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, detail))
+
+    async def _tell_gaps(self, is_present: bool) -> None:
+        if not self._memory.had_session:
+            return
+        if not is_present:
+            await self._gaps("mqtt_session_lost", "the broker had lost our session and what was queued in it", possible=False)
+        elif self._settings.queue == "bounded" or self._settings.qos == 0:
+            await self._gaps("mqtt_possible", "disconnected; the broker's queue may have overflowed", possible=True)
+
+    async def _live(self, connection: Connection, stop: asyncio.Event) -> str:
+        """Until the connection is lost (why) or ``stop``."""
+        while not stop.is_set():
+            if not self._taker.has_room():
+                await wait_room(self._taker)
+                await self._blocked()
+            messages = await connection.take(BATCH, TICK_S)
+            if messages:
+                await self._take(connection, messages)
+            elif connection.lost.done():
+                return connection.lost.result()
+            self._keep_alive()
+            if self._settles_at is not None and time.monotonic() >= self._settles_at:
+                self._settles_at = None
+                await self._own(self._memory.back(self._clock()))
+        return "ended"
+
+    async def _take(self, connection: Connection, messages: list[Message]) -> None:
+        items: list[Reading | Draft] = []
+        own = repeats = 0
+        for message in messages:
+            if self._memory.is_repeat(message.topic, message.payload, message.is_again):
+                repeats += 1
+                continue
+            found = self._items(message)
+            self._memory.took(found)
+            skews = [] if message.is_again else self._skew(found, message.received)
+            items += [*found, *skews]
+            own += len(found) - 1 + len(skews)
+        self._values += len(items)
+        began = time.monotonic()
+        await self._taker.put(Batch(self.name, items, self._memory.state()), own=own, duplicate=repeats)
+        connection.acknowledge(messages)
+        if time.monotonic() - began > BLOCK_S:
+            await self._blocked()
+
+    def _items(self, message: Message) -> list[Reading | Draft]:
+        try:
+            return self._mapping.take(message.topic, message.payload, message.received)
+        except BadInput as error:
+            machine = self._mapping.machine(message.topic) or self.name
+            return [refused(self.name, machine, message.topic, message.payload, error, message.received)]
+
+    def _skew(self, items: list[Reading | Draft], received: int) -> list[Draft]:
+        item = items[0]
+        if isinstance(item, Draft) and item.type is Quarantined:
+            return []
+        watch = self._clocks.setdefault(item.machine, ClockWatch(int(self._settings.clock_limit * 1e9)))
+        found = watch.sample(item.time, received)
+        if found is None:
+            return []
+        fields = {"source": self.name, "skew": found.skew, "limit": int(self._settings.clock_limit * 1e9), "within": found.within}
+        return [Draft(item.machine, received, received, ClockSkew, fields)]
+
+    def _keep_alive(self) -> None:
+        for machine, last in self._memory.machines.items():
+            self._taker.alive(machine, last)
+
+    async def _blocked(self) -> None:
+        if self._settings.queue == "bounded" or self._settings.qos == 0:
+            await self._gaps("mqtt_possible", "nothing was taken for a while; the broker's queue may have overflowed", possible=True)
+
+    async def _gaps(self, cause: str, detail: str, *, possible: bool) -> None:
+        await self._own(self._memory.gaps(cause, self._clock(), detail, possible=possible))
+
+    async def _own(self, drafts: list[Draft]) -> None:
+        if drafts:
+            items: list[Reading | Draft] = [*drafts]
+            await self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
+
+    # ---- away ------------------------------------------------------------------------------------------------------------
+    def _lost(self, reason: str) -> None:
+        self._error, self._settles_at = reason, None
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        if not self._is_loss_told:
+            self._is_loss_told = True
+            emit(SourceLost(self.name, self._settings.url, reason))
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        until = time.monotonic() + self._backoff.pause()
+        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
+        if not self._is_away_told and self._away_since is not None and time.monotonic() - self._away_since >= self._settings.lost_after:
+            self._is_away_told = True
+            await self._own(self._memory.away(self._clock()))

@@ -1,0 +1,48 @@
+"""Which nodes of a server are watched and what each is: the configuration of one source as a list of items. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shinkei_gateway.handshake import OPERATION
+from shinkei_gateway.settings import OpcuaSource
+from shinkei_gateway.state import COMPANIONS
+
+
+class Item(NamedTuple):
+    """``node`` (by namespace URI) has ``role`` (signal, state, setup, energy, trigger, cycle) ``name`` (within ``group``).
+
+    ``channel`` names it in gap records. ``sampling`` in s.
+    """
+
+    node: str
+    role: str
+    name: str
+    channel: str
+    sampling: float
+    queue: int
+    group: str = ""
+
+
+def plan(source: OpcuaSource) -> list[Item]:
+    """All items of ``source``; their places in the list are the client handles."""
+    sampling, queue = float(source.sampling), source.queue_of()
+    items = [
+        Item(signal.node, "signal", signal.name, signal.name, float(signal.sampling or sampling), source.queue_of(signal))
+        for signal in source.signals
+    ]
+    if source.state is not None:
+        items.append(Item(source.state.node, "state", "state", "@state", sampling, queue))
+        for name in COMPANIONS:
+            node = getattr(source.state, name)
+            if node is not None:
+                items.append(Item(node, "state", name, f"@state.{name}", sampling, queue))
+    items += [Item(setup.node, "setup", setup.slot, f"@setup.{setup.slot}", sampling, queue) for setup in source.setup]
+    items += [Item(energy.node, "energy", str(at), f"@energy.{energy.medium}", sampling, queue) for at, energy in enumerate(source.energy_nodes())]
+    for handshake in source.handshakes:
+        name = handshake.name
+        items.append(Item(handshake.trigger, "trigger", name, f"@{name}", sampling, queue, name))
+        if handshake.operation is not None:
+            items.append(Item(handshake.operation, "cycle", OPERATION, f"@{name}.operation", sampling, queue, name))
+        items += [Item(node, "cycle", reading, f"@{name}.{reading}", sampling, queue, name) for reading, node in handshake.readings.items()]
+    return items

@@ -1,0 +1,128 @@
+"""The books: what every source gave in each hour of receipt, and how far it has come. Pure but for the text of its file.
+
+``received + own = numbered + quarantined + duplicate`` holds at any time; ``numbered + quarantined = sent = stored`` when all is
+quiet. Stored means below the recorder's watermark: in the database, or covered by a gap record. Counted in values and events.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+HOUR_NS = 3_600_000_000_000
+KEPT_HOURS = 48
+COLUMNS = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored")
+
+
+class Run(NamedTuple):
+    """Numbers ``begin … end - 1`` of ``stream`` were given."""
+
+    stream: str
+    begin: int
+    end: int
+
+
+class _Page(msgspec.Struct):
+    """One source in one hour. ``runs``: stream to ``[begin, end)`` pairs, joined where they touch."""
+
+    offered: int | None = None
+    received: int = 0
+    own: int = 0
+    duplicate: int = 0
+    runs: dict[str, list[list[int]]] = {}
+
+
+class _Book(msgspec.Struct):
+    pages: dict[str, dict[int, _Page]] = {}
+
+
+class Books:
+    """Thread-safe. ``source_of``: the source of a machine, for numbers given in the last seconds before a crash."""
+
+    def __init__(self, stored: bytes | None = None) -> None:
+        self._lock = threading.Lock()
+        self._book = _Book()
+        if stored:
+            try:
+                self._book = msgspec.json.decode(stored, type=_Book)
+            except msgspec.MsgspecError:
+                self._book = _Book()
+
+    def enter(self, source: str, now: int, runs: Iterable[Run], *, received: int = 0, own: int = 0, duplicate: int = 0, offered: int = 0) -> None:
+        """``received`` values came from ``source`` at ``now`` (ns UTC), of which ``duplicate`` were known; ``runs`` were numbered."""
+        with self._lock:
+            page = self._page(source, now)
+            page.received += received
+            page.own += own
+            page.duplicate += duplicate
+            if offered:
+                page.offered = (page.offered or 0) + offered
+            for run in runs:
+                _add(page.runs.setdefault(run.stream, []), run.begin, run.end)
+
+    def recover(self, ends: dict[str, int], source_of: Callable[[str], str], now: int) -> int:
+        """Enter numbers that the spool has and the books do not (a crash came between); returns how many."""
+        known: dict[str, int] = {}
+        with self._lock:
+            for page in self._pages():
+                for stream, runs in page.runs.items():
+                    known[stream] = max(known.get(stream, 1), runs[-1][1])
+        found = 0
+        for stream, end in ends.items():
+            begin = known.get(stream, 1)
+            if end > begin:
+                found += end - begin
+                self.enter(source_of(stream.split("/")[1]), now, [Run(stream, begin, end)], received=end - begin)
+        return found
+
+    def rows(self, state: dict[str, tuple[int, int, int]]) -> list[dict[str, Any]]:
+        """One row a source and hour. ``state``: stream to (next in the spool, next to send, next to be recorded)."""
+        rows = []
+        with self._lock:
+            for source in sorted(self._book.pages):
+                for hour, page in sorted(self._book.pages[source].items()):
+                    rows.append(_row(source, hour, page, state))
+        return rows
+
+    def encode(self) -> bytes:
+        """For the file beside the spool."""
+        with self._lock:
+            return msgspec.json.encode(self._book)
+
+    def _pages(self) -> Iterator[_Page]:
+        for hours in self._book.pages.values():
+            yield from hours.values()
+
+    def _page(self, source: str, now: int) -> _Page:
+        hours, hour = self._book.pages.setdefault(source, {}), now // HOUR_NS
+        page = hours.get(hour)
+        if page is None:
+            page = hours[hour] = _Page()
+            for old in [h for h in hours if h <= hour - KEPT_HOURS]:
+                del hours[old]
+        return page
+
+
+def _add(runs: list[list[int]], begin: int, end: int) -> None:
+    if runs and runs[-1][1] == begin:
+        runs[-1][1] = end
+    elif end > begin:
+        runs.append([begin, end])
+
+
+def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
+    given = {False: 0, True: 0}
+    sent = stored = 0
+    for stream, runs in page.runs.items():
+        _, next_sent, next_stored = state.get(stream, (0, 0, 0))
+        for begin, end in runs:
+            given[stream.endswith("/quarantine")] += end - begin
+            sent += max(0, min(end, next_sent) - begin)
+            stored += max(0, min(end, next_stored) - begin)
+    return {
+        "source": source, "hour": hour * HOUR_NS, "offered": page.offered, "received": page.received, "own": page.own,
+        "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "sent": sent, "stored": stored,
+    }  # fmt: skip

@@ -1,0 +1,93 @@
+"""What sources give their batches to: the intake, with the books kept and gaps and quarantines told. The one door into the spool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from shinkei_events.identity import KINDS
+from shinkei_events.model.numbered import Gap
+from shinkei_events.model.quarantine import Quarantined
+from shinkei_events.telemetry import emit
+from shinkei_gateway.intake import Batch, Draft, Intake
+from shinkei_gateway.reconcile import Books, Run
+from shinkei_gateway.telemetry import GapFound, MessageQuarantined
+
+ROOM_EVERY_S = 0.05
+
+
+class Taker(Protocol):
+    """What a source may call, from the gateway's event loop only."""
+
+    def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0) -> asyncio.Future[None]:
+        """Number and write; done when durable: acknowledge upstream only then. ``own`` of the items say what the gateway found."""
+
+    def resume(self, source: str) -> Any:
+        """The last durable resume state of ``source``, or None."""
+
+    def has_room(self) -> bool:
+        """False while nothing more may be taken."""
+
+    def alive(self, machine: str, until: int) -> None:
+        """Everything up to source time ``until`` was told."""
+
+    def backlog(self) -> int:
+        """Numbers not recorded yet, as last known."""
+
+
+async def wait_room(taker: Taker) -> None:
+    """Return when there is room (disk, memory)."""
+    while not taker.has_room():  # noqa: ASYNC110  the disk has no event
+        await asyncio.sleep(ROOM_EVERY_S)
+
+
+class Taking:
+    """The `Taker` of a running gateway. ``clock``: ns UTC."""
+
+    def __init__(self, intake: Intake, books: Books, clock: Callable[[], int], backlog: Callable[[], int]) -> None:
+        self._intake, self._books, self._clock, self._backlog = intake, books, clock, backlog
+
+    def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0) -> asyncio.Future[None]:
+        """See `Taker`."""
+        machines = {item.machine for item in batch.items}
+        streams = [self._intake.stream(machine, kind) for machine in machines for kind in KINDS]
+        before = [self._intake.next_number(stream) for stream in streams]
+        future = self._intake.put(batch)
+        runs = [Run(str(s), b, e) for s, b in zip(streams, before, strict=True) if (e := self._intake.next_number(s)) > b]
+        numbered = sum(run.end - run.begin for run in runs)
+        outside = len(batch.items) - own
+        self._books.enter(
+            batch.source, self._clock(), runs, received=outside + duplicate, own=numbered - outside, duplicate=duplicate, offered=offered
+        )
+        for item in batch.items:
+            if isinstance(item, Draft):
+                _tell(item, batch.source)
+        # Shielded: a source that is ended must not cancel what the spool is writing.
+        return asyncio.shield(asyncio.wrap_future(future))
+
+    def resume(self, source: str) -> Any:
+        """See `Taker`."""
+        return self._intake.resume(source)
+
+    def has_room(self) -> bool:
+        """See `Taker`."""
+        return self._intake.has_room()
+
+    def alive(self, machine: str, until: int) -> None:
+        """See `Taker`."""
+        self._intake.alive(machine, until)
+
+    def backlog(self) -> int:
+        """See `Taker`."""
+        return self._backlog()
+
+
+def _tell(item: Draft, source: str) -> None:
+    fields = item.fields
+    if item.type is Gap:
+        detail = fields.get("detail") or ("possible" if fields.get("possible") else "")
+        kind = fields["of"] if isinstance(fields["of"], str) else fields["of"].kind
+        emit(GapFound(item.machine, kind, fields["cause"], detail))
+    elif item.type is Quarantined:
+        emit(MessageQuarantined(source, fields["where"], fields["reason"]))

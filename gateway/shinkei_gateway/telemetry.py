@@ -1,0 +1,134 @@
+"""The gateway's noteworthy events. A lost source is told once and its return once; nothing per reading."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+from shinkei_events.telemetry import Telemetry
+
+
+class GatewayStarted(Telemetry, frozen=True):
+    """The gateway runs."""
+
+    text: ClassVar[str] = "gateway {gateway}/{shard}: {sources} sources, spool {spool_bytes} bytes in {folder}, tail {tail}"
+    gateway: str
+    shard: str
+    sources: int
+    spool_bytes: int
+    folder: str
+    tail: str
+
+
+class SpoolDamaged(Telemetry, frozen=True):
+    """The end of the spool was damaged: a new epoch begins, with a gap record."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "spool: damaged end in {folder}; epoch {previous} ends, its tail is unknown and told as a gap"
+    metric: ClassVar[str | None] = "shinkei_spool_damaged"
+    folder: str
+    previous: str
+
+
+class SpoolFull(Telemetry, frozen=True):
+    """There is no room on disk: nothing more is taken from any source."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "spool: {why}"
+    metric: ClassVar[str | None] = "shinkei_spool_full"
+    why: str
+
+
+class SpoolHasRoom(Telemetry, frozen=True):
+    """There is room again and sources go on."""
+
+    text: ClassVar[str] = "spool: has room again"
+
+
+class SourceConnected(Telemetry, frozen=True):
+    """A source is there (again)."""
+
+    text: ClassVar[str] = "source {source}: connected to {url} after {seconds:.1f} s, {detail}"
+    metric: ClassVar[str | None] = "shinkei_source_connections"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    url: str
+    seconds: float
+    detail: str
+
+
+class SourceLost(Telemetry, frozen=True):
+    """A source is away; it is tried again for ever."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "source {source}: {url} is lost: {why}"
+    metric: ClassVar[str | None] = "shinkei_source_losses"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    url: str
+    why: str
+
+
+class SourceFinished(Telemetry, frozen=True):
+    """A recording was read to its end."""
+
+    text: ClassVar[str] = "source {source}: {path} is read, {lines} lines"
+    source: str
+    path: str
+    lines: int
+
+
+class SourceCrashed(Telemetry, frozen=True):
+    """A source ended by an error of this program; it is started again and a gap is told."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "source {source}: {error}"
+    metric: ClassVar[str | None] = "shinkei_source_crashes"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    error: str
+
+
+class NodesRefused(Telemetry, frozen=True):
+    """A server refuses to watch some nodes; they are tried again alone."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "source {source}: {count} nodes are refused: {nodes}"
+    source: str
+    count: int
+    nodes: str
+
+
+class GapFound(Telemetry, frozen=True):
+    """Something is missing, or may be; a gap record says what."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "gap: {machine} {kind} {cause} {detail}"
+    metric: ClassVar[str | None] = "shinkei_gaps"
+    labels: ClassVar[tuple[str, ...]] = ("cause",)
+    machine: str
+    kind: str
+    cause: str
+    detail: str
+
+
+class MessageQuarantined(Telemetry, frozen=True):
+    """Something could not be understood; its bytes are kept."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "quarantine: {source} {where}: {reason}"
+    metric: ClassVar[str | None] = "shinkei_quarantined"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    where: str
+    reason: str
+
+
+class ClockBeyond(Telemetry, frozen=True):
+    """A source's clock is wrong, or right again; nothing is corrected."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "source {source}: its clock is {seconds:+.1f} s off, within the limit: {within}"
+    source: str
+    seconds: float
+    within: bool
