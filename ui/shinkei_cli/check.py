@@ -30,14 +30,24 @@ def offline(plant: PlantFile) -> Iterator[Row]:
         "detail": f"{plant.path}: site {plant.site.id}, {len(plant.documents())} master data documents",
     }
     for part in PARTS:
-        if part == "store":
+        if part == "store":  # its keys are those of [store], which reading the file has checked
+            continue
+        if part == "gateway" and not plant.gateway:
+            yield {"what": part, "state": "ok", "detail": "no [gateway] section: no machines are read here"}
             continue
         try:
-            section(plant, part, getattr(import_module(f"shinkei_{part}.settings"), f"{part.capitalize()}Settings"))
+            _check_section(plant, part)
         except BadConfig as error:
             yield {"what": part, "state": "wrong", "detail": str(error)}
         else:
             yield {"what": part, "state": "ok", "detail": ""}
+
+
+def _check_section(plant: PlantFile, part: str) -> None:
+    kind = getattr(import_module(f"shinkei_{part}.settings"), f"{part.capitalize()}Settings")
+    settings = section(plant, part, kind)
+    if hasattr(settings, "check"):
+        settings.check()
 
 
 def peers(plant: PlantFile) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from shinkei_cli.programs import programs_of
 from shinkei_cli.supervisor import Supervisor
 from shinkei_cli.words import Words
 from shinkei_events.runfile import write_atomic
-from shinkei_events.settings import PlantFile, load_plant
+from shinkei_events.settings import PlantFile, load_plant, section
 
 DEFAULT_PORT = 8501
 SAY_WAITING_AFTER_S = 25.0
@@ -64,6 +64,7 @@ def run(wishes: Wishes) -> int:
 def prepare(wishes: Wishes, narrator: Narrator) -> tuple[PlantFile, int]:
     """Choose ports and write ``<folder>/plant.toml``; returns it read, and the board's port."""
     from shinkei_plant.sample import ENDPOINTS, plant_toml
+    from shinkei_plant.settings import PlantSettings
 
     folder = wishes.folder
     narrator.say("folder", folder=folder)
@@ -80,7 +81,9 @@ def prepare(wishes: Wishes, narrator: Narrator) -> tuple[PlantFile, int]:
         ports=ports, ui_port=port, language=wishes.language, history=past if wishes.history else None, seed=wishes.seed,
         speed=wishes.speed, calm=wishes.calm, faults=wishes.faults)  # fmt: skip
     write_atomic(folder / FILE, text.encode())
-    return load_plant(folder / FILE, folder), port
+    plant = load_plant(folder / FILE, folder)
+    section(plant, "plant", PlantSettings).check()
+    return plant, port
 
 
 def first_machine_port(board: int) -> int:

@@ -65,6 +65,7 @@ class Supervisor:
             program.name: Child(program, folder / "logs", self._lifeline_read, hold) for program in programs
         }
         self._before: dict[int, Any] = {}
+        self._began = clock()
         self.stopping = False
 
     def __enter__(self) -> Supervisor:
@@ -121,7 +122,7 @@ class Supervisor:
             elif not child.ready and now >= child.ask_at:
                 child.ask_at = now + ASK_AGAIN_S
                 if child.ask():
-                    self._tell(News.READY, name, {"after": now - child.started_at})
+                    self._tell(News.READY, name, {"after": now - self._began})
 
     def stop(self) -> None:
         """End every program: ask, first those that are not ``last``; kill what is left. Takes at most `KILL_AFTER_S` and a bit."""
