@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from shinkei_events.errors import NotConnected
 from shinkei_events.settings import PlantFile
@@ -15,7 +15,6 @@ from shinkei_store.relay import Relay
 from shinkei_ui.live.hub import Hub
 from shinkei_ui.live.picture import Picture
 from shinkei_ui.read import Reader
-from shinkei_ui.shift import shift_at
 from shinkei_ui.telemetry import DatabaseAway, DatabaseBack
 
 
@@ -40,14 +39,8 @@ class Figures:
                 begun = time.monotonic()
                 try:
                     self.refill()
-                    now = datetime.now(UTC)
-                    shift = shift_at(self._plant.master["shifts"], now)
-                    begin = shift.begins if shift else now - timedelta(hours=8)
-                    for name, fields in self._reader.figures(begin, now).items():
+                    for name, fields in self._reader.figures(datetime.now(UTC)).items():
                         self._hub.put("kpi", name, fields)
-                    self._hub.put(
-                        "kpi", "shift", {"name": shift.name if shift else None, "begins": int(begin.timestamp() * 1000)}
-                    )
                     self._tell(True, "")
                 except NotConnected as error:
                     self._tell(False, str(error))

@@ -28,5 +28,5 @@ def on_script_error(error: Exception) -> bool:
         st.caption(words("problem.id", id=id))
         with st.container(horizontal=True):
             st.button(words("problem.retry"), type="primary")
-            st.page_link("screens/health.py", label=words("problem.health"))
+            st.html(f'<a href="health" target="_self">{words("problem.health")}</a>', width="content")
     return True

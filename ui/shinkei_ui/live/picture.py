@@ -205,7 +205,7 @@ class Picture:
     def known_alarms(self, rows: list[dict[str, Any]]) -> None:
         """Open alarms as the database has them; those that are not among them and not newer leave the board."""
         for row in rows:
-            if row["history"] or self._alarm.get(row["id"], -1) >= row["revision"]:
+            if self._alarm.get(row["id"], -1) >= row["revision"]:
                 continue
             self._alarm[row["id"]] = row["revision"]
             fields = {

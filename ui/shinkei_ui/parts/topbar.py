@@ -28,7 +28,7 @@ def file_of(name: str) -> str:
 def page_of(name: str, words: Words) -> Any:
     """The Streamlit page ``name``; its address is its name, the board's is the root."""
     return st.Page(
-        f"screens/{name}.py",
+        file_of(name),
         title=f"{words('page.' + name)} · {words('app.name')}",
         url_path=name,
         default=name == "andon",

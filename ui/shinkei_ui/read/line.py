@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shinkei_ui.states import level_of
@@ -35,13 +35,14 @@ group by 1, 2, 3 order by seconds desc"""
 TOP_STOPS = 5
 
 
-def figures(
-    reader: Reader, machines: list[str], category: dict[str, str], begin: datetime, end: datetime
-) -> dict[str, dict[str, Any]]:
-    """The strip: ``oee``, ``parts``, ``stops`` from ``begin`` (of the shift) to ``end`` (now)."""
+def figures(reader: Reader, machines: list[str], category: dict[str, str], end: datetime) -> dict[str, dict[str, Any]]:
+    """The strip: ``oee``, ``parts``, ``stops``, ``shift`` from the begin of the shift that runs at ``end`` (now); of 8 hours between shifts."""
+    shift = reader.row("select name, begins, ends from fn_shift(null, %s)", end)
+    begin = shift["begins"] if shift else end - timedelta(hours=8)
     each = reader.rows(_OEE, machines, begin, end)
     stops = reader.rows(_STOPS, machines, begin, end)
-    return {"oee": line_oee(each), "parts": line_parts(each), "stops": _stops(stops, category)}
+    name = {"name": shift["name"] if shift else None}
+    return {"oee": line_oee(each), "parts": line_parts(each), "stops": _stops(stops, category), "shift": name}
 
 
 def line_oee(each: list[dict[str, Any]]) -> dict[str, Any]:

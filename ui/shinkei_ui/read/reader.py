@@ -86,9 +86,9 @@ class Reader:
         level = level_of(row["state"], self._category.get(row["reason"] or ""))
         return [row["from_ms"], None if row["open"] else row["to_ms"], level, row["state"], row["reason"]]
 
-    def figures(self, begin: datetime, end: datetime) -> dict[str, Row]:
+    def figures(self, now: datetime) -> dict[str, Row]:
         """What the strip on top of the board shows, each from the store's one function for it."""
-        return line.figures(self, [machine.name for machine in self._plant.machines], self._category, begin, end)
+        return line.figures(self, [machine.name for machine in self._plant.machines], self._category, now)
 
     def open_alarms(self) -> list[Row]:
         """Alarms that are not back to normal and seen."""

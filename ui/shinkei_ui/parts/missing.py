@@ -1,0 +1,55 @@
+"""What is not known, in words: the gaps that an answer crosses. A page that crosses one says so; a silent hole is worse than a hole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from shinkei_ui.parts import formats
+from shinkei_ui.parts.tables import note
+from shinkei_ui.read import Reader
+from shinkei_ui.words import Words
+
+SHOWN = 5
+
+
+def crossed(reader: Reader, spans: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]]:
+    """Gaps at these machines in these times (ns UTC), each once."""
+    found: dict[str, dict[str, Any]] = {}
+    for machine, begin, end in spans:
+        for row in reader.gaps(
+            [machine], datetime.fromtimestamp(begin / 1e9, UTC), datetime.fromtimestamp((end + 1_000_000) / 1e9, UTC)
+        ):
+            found.setdefault(row["id"], row)
+    return list(found.values())
+
+
+def sentence(gap: dict[str, Any], words: Words, zone: tzinfo) -> str:
+    """One gap: where, when, how much, why."""
+    amount = (
+        words("gap.perhaps")
+        if gap["possible"]
+        else words("gap.at_least", n=gap["at_least"])
+        if gap["at_least"]
+        else words("gap.unknown_number")
+    )
+    return words(
+        "gap.sentence",
+        machine=gap["machine"],
+        begin=formats.when(gap["t_from"], zone),
+        end=formats.when(gap["t_to"], zone),
+        amount=amount,
+        cause=words.get(f"gap.cause.{gap['cause']}", gap["cause"]),
+        what=", ".join(gap["channels"]) or words("gap.production" if gap["kind"] == "production" else "gap.signals"),
+    )
+
+
+def show(gaps: list[dict[str, Any]], words: Words, zone: tzinfo) -> None:
+    """The gaps as sentences, or one sentence that there are none."""
+    if not gaps:
+        note(words("gap.none"))
+        return
+    text = " ".join(sentence(gap, words, zone) for gap in gaps[:SHOWN])
+    more = words("gap.more", n=len(gaps) - SHOWN) if len(gaps) > SHOWN else ""
+    note(f"{words('gap.crossed', n=len(gaps))} {text} {more}".strip(), "gap-note")

@@ -1,0 +1,46 @@
+"""Units as links and words. Pure but for the master data it reads titles from."""
+
+from __future__ import annotations
+
+import re
+
+from shinkei_ui.installed import Installed
+from shinkei_ui.parts.tables import Link
+from shinkei_ui.read.lineage import Unit
+from shinkei_ui.words import Words
+
+_UNSAFE = re.compile(r"[^\w.-]+")
+
+
+def link_of(unit: Unit) -> Link:
+    """To the unit's own page."""
+    return Link(unit.serial, "part", {"unit": unit.serial, "kind": unit.kind})
+
+
+def titles_of(found: Installed, words: Words) -> dict[str, str]:
+    """Titles of products by item number."""
+    return {product.name: words.title(product.title, product.name) for product in found.plant.master["products"]}
+
+
+def machine_title(found: Installed, words: Words, machine: str) -> str:
+    """``OP20 Machining``."""
+    known = next((each for each in found.plant.machines if each.name == machine), None)
+    title = words.title(known.title) if known else ""
+    return f"{machine} {title}".strip()
+
+
+def reason_title(found: Installed, words: Words, reason: str | None) -> str:
+    """A stop reason in words."""
+    known = next((each for each in found.plant.master["reasons"] if each.name == reason), None)
+    return words.title(known.title, reason or "") if known else reason or ""
+
+
+def signal_title(found: Installed, words: Words, machine: str, signal: str) -> tuple[str, str | None]:
+    """A signal's title and unit."""
+    known = next((each for each in found.plant.signals if each.machine == machine and each.signal == signal), None)
+    return (words.title(known.title, signal), known.unit) if known else (signal, None)
+
+
+def place_of(serial: str) -> str:
+    """A serial number as part of a file name."""
+    return _UNSAFE.sub("_", serial)[:60]
