@@ -258,15 +258,16 @@ class Forwarder:
         """At the end of the spool: a stream whose last numbers are gone has no record to carry the mark. An empty frame does; for
         events, the gap event that the shell writes is the next one and carries it."""
         self._cursors[partition] = cursor
-        for stream in self._by_partition[partition]:
-            end = self._spool.next_number(str(stream.id))
-            if stream.sent < end:
-                self._flush(stream, sends)
-                mark = self._mark(stream, end)
-                if stream.id.kind != "production":
-                    stream.sent = end
-                    frame = Frame(stream.id, end, 0, Context(), [], [], [], [], [], [], 0, gap_before=mark)
-                    self._send(stream, frame, mark.begin or end, end, 0, sends)
+        open_ends = [(s, end) for s in self._by_partition[partition] if s.sent < (end := self._spool.next_number(str(s.id)))]
+        if not open_ends or self._spool.read(cursor) is not None:
+            return  # the writing thread has added what seemed to be missing
+        for stream, end in open_ends:
+            self._flush(stream, sends)
+            mark = self._mark(stream, end)
+            if stream.id.kind != "production":
+                stream.sent = end
+                frame = Frame(stream.id, end, 0, Context(), [], [], [], [], [], [], 0, gap_before=mark)
+                self._send(stream, frame, mark.begin or end, end, 0, sends)
 
     def _flush_old(self, now: int, sends: list[Send]) -> None:
         for stream in self._streams.values():
