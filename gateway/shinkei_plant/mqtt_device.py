@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from shinkei_plant.ledger import body
-from shinkei_plant.records import Document, OperationDone, Record, SignalSample, StateChange
+from shinkei_plant.records import Document, OperationDone, Record, SignalSample
 
 NO_SUBSCRIBER = 0x10
 """MQTT 5, 3.4.2.1: the message is accepted but there are no subscribers."""
@@ -36,10 +36,10 @@ class MqttDevice:
         self._client.max_queued_messages_set(0)
         self._client.on_publish = self._acknowledged
         self._version5 = version5
-        self._first: StateChange | None = None
+        self._kept: list[Record] = []
         self._asked: int | None = None
         self._answers: dict[int, int] = {}
-        self._heard = False
+        self._heard = self._live = False
         self._started = False
 
     async def start(self) -> None:
@@ -54,28 +54,31 @@ class MqttDevice:
 
     async def heard(self) -> bool:
         """Whether somebody subscribed: asked by sending the first state; True once it was taken."""
-        if self._heard or self._first is None:
+        if self._heard or not self._kept:
             return self._heard
         if self._asked is not None and self._asked in self._answers:
-            self._heard = self._answers[self._asked] != NO_SUBSCRIBER
+            if self._answers[self._asked] != NO_SUBSCRIBER:
+                self._heard = True
+                del self._kept[0]
             self._asked = None
         elif self._asked is None and self._client.is_connected():
             self._answers.clear()
-            self._asked = self._send(self._first).mid
+            self._asked = self._send(self._kept[0]).mid
         return self._heard
 
     async def write(self, record: Record) -> None:
-        """Publish ``record``; the state that begins the live line waits for somebody to hear it."""
-        if isinstance(record, StateChange) and self._first is None:
-            self._first = record
-            return
-        self._send(record)
+        """Publish ``record``; how the machine stands when the line begins to live waits for somebody to hear it."""
+        if self._live:
+            self._send(record)
+        else:
+            self._kept.append(record)
 
-    def hurry(self) -> None:
-        """Do not wait for a subscriber any longer."""
-        if not self._heard and self._first is not None:
-            self._heard = True
-            self._send(self._first)
+    def go(self) -> None:
+        """Wait no longer: what was kept is sent, and from now on everything at once."""
+        self._live = self._heard = True
+        for record in self._kept:
+            self._send(record)
+        self._kept.clear()
 
     async def close(self) -> None:
         """Disconnect; what the broker has not acknowledged by now is lost with the device."""

@@ -200,7 +200,10 @@ class MachineServer:
         await self._write("Cycle.Done", cycles, _UINT32, time)
 
     async def _write(self, path: str, value: Any, kind: ua.VariantType, time: int, status: int = 0) -> None:
-        data = ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), source_time(time))  # type: ignore[arg-type]
+        variant = (
+            ua.Variant(None, ua.VariantType.Null) if value is None and kind is not _STRING else ua.Variant(value, kind)
+        )
+        data = ua.DataValue(variant, ua.StatusCode(status), source_time(time))  # type: ignore[arg-type]
         await self._server.write_attribute_value(self._nodes[path], data)
 
 

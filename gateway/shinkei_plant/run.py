@@ -146,20 +146,20 @@ class Plant:
         settings = self._settings
         if MACHINE[name].protocol == "mqtt":
             url = settings.broker or f"mqtt://{settings.host}:{settings.port('broker')}"
-            return MqttDevice(name, url, version5=self._broker is None or self._broker.is_mosquitto)
+            return MqttDevice(name, url, version5=self._broker.is_mosquitto if self._broker else settings.mqtt == "5")
         return MachineServer(name, settings.host, settings.port(name))
 
     async def _wait_for_gateway(self, sinks: list[Sink]) -> None:
         began = time.monotonic()
         heard = False
         while not heard and time.monotonic() - began < float(self._settings.wait):
-            heard = all([await sink.heard() for sink in sinks])
+            heard = await _all_heard(sinks)
             await asyncio.sleep(_POLL_S)
-        for sink in sinks:
-            if isinstance(sink, MqttDevice):
-                sink.hurry()
         if heard:
             await asyncio.sleep(_SETTLE_S)  # a client subscribes to its nodes and topics one after the other
+        for sink in sinks:
+            if isinstance(sink, MqttDevice):
+                sink.go()
         emit(telemetry.PlantLive(time.monotonic() - began, heard))
 
     async def _step(self, player: Player, start: int) -> None:
@@ -185,6 +185,13 @@ class Plant:
             await asyncio.sleep(max(0.1 / settings.speed, 0.02))
         self._health.update(done=True)
         await asyncio.Event().wait()
+
+
+async def _all_heard(sinks: list[Sink]) -> bool:
+    """Servers first: a device whose broker cannot tell its subscribers believes it is heard as soon as it is asked."""
+    return all([await sink.heard() for sink in sinks if isinstance(sink, MachineServer)]) and all(
+        [await sink.heard() for sink in sinks]
+    )
 
 
 async def _make(server: MachineServer) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from shinkei_plant import catalog
-from shinkei_plant.broker import find_mosquitto
 from shinkei_plant.catalog import CHARACTERISTICS, LINE_PATH, MACHINES, MATERIALS, PRODUCTS, REASONS, SIGNALS
 from shinkei_plant.nodes import reading_node, uri
 
@@ -105,7 +104,6 @@ def _opcua(name: str, port: int) -> str:
 
 
 def _mqtt(broker: str, port: int) -> str:
-    """``queue``: our own mosquitto is told to keep everything for an absent client; of another broker nobody knows."""
     topics: list[dict[str, str]] = [
         {
             "filter": "plant/+/signal/+",
@@ -126,8 +124,6 @@ def _mqtt(broker: str, port: int) -> str:
         "url": broker or f"mqtt://127.0.0.1:{port}",
         "client_id": "shinkei-gw-01-devices",
     }
-    if not broker and find_mosquitto() is not None:
-        values["queue"] = "unlimited"
     values["machines"] = [machine.name for machine in MACHINES if machine.protocol == "mqtt"]
     return _table("gateway.sources.devices", **values, topics=topics)
 

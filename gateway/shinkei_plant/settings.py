@@ -57,7 +57,7 @@ class PlantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``seed``: everything follows from it and ``start``. ``speed``: machines and their source times run so many times faster.
     ``calm``: no planted story. ``faults``: ``NAME@SECONDS[:STRENGTH]`` from the start on. ``machines``: those served here (empty: all).
-    ``broker``: address for the MQTT devices (empty: one is started here, on ``ports.broker``). ``start``: ISO time at which the live
+    ``broker``: address for the MQTT devices (empty: one is started here, on ``ports.broker``); ``mqtt``: the version it speaks. ``start``: ISO time at which the live
     line begins (empty: now). ``history``: a file to write the line's last ``history_span`` into, unless it is there. ``ledger``,
     ``truth``: files for tests and drills. ``length``: plant time after which the machines stand still. ``wait``: how long to wait
     for the gateway before the line begins to live. ``recordings``: CSV files played beside, or instead of, the line.
@@ -72,6 +72,7 @@ class PlantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
     broker: str = ""
+    mqtt: Literal["5", "3.1.1"] = "5"
     start: str = ""
     history: Path | None = None
     history_span: Duration = Duration(8 * 3600.0)

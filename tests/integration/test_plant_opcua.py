@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-import urllib.request
 from collections import defaultdict, deque
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -26,7 +25,7 @@ from shinkei_plant.catalog import CHARACTERISTICS, SIGNALS
 from shinkei_plant.line import LIVE_GRID, Line
 from shinkei_plant.nodes import reading_node
 from shinkei_plant.settings import PlantSettings
-from tests.support.plant import Told, listening, plant_ports, running
+from tests.support.plant import Told, detail, listening, plant_ports, running
 from tests.support.ports import listens
 from tests.support.process import ServerProcess
 from tests.support.waiting import eventually
@@ -55,14 +54,6 @@ async def until(holds: Any, timeout: float = 20.0) -> None:
         await asyncio.sleep(0.05)
 
 
-def done(folder: Path, name: str = "plant") -> bool:
-    found = read_run(folder, name)
-    if found is None:
-        return False
-    with urllib.request.urlopen(f"http://{found['http']}/health", timeout=2) as answer:
-        return bool(msgspec.json.decode(answer.read())["details"].get("done"))
-
-
 async def listen_to_op20(settings: PlantSettings, folder: Path) -> Told:
     url = f"opc.tcp://127.0.0.1:{settings.ports['OP20']}/"
     await until(lambda: read_run(folder, "plant") is not None)
@@ -71,7 +62,7 @@ async def listen_to_op20(settings: PlantSettings, folder: Path) -> Told:
     while True:
         try:
             async with listening(url, "OP20", SIGNAL_NODES + OTHERS) as (_, told):
-                await until(lambda: done(folder), 40)
+                await until(lambda: detail(folder, "done"), 40)
                 await until(lambda: len(told.values["Signals.torque"]) > values, 10)
                 await asyncio.sleep(0.3)
                 return told
@@ -178,7 +169,7 @@ def test_a_cut_machine_is_away_and_comes_back(tmp_path: Path) -> None:
     async def watch() -> list[str]:
         seen: list[str] = []
         deadline = time.monotonic() + 30
-        while not done(tmp_path):
+        while not detail(tmp_path, "done"):
             assert time.monotonic() < deadline
             try:
                 async with Client(url, timeout=1):
@@ -212,7 +203,7 @@ def test_processes_of_one_seed_are_one_line(tmp_path: Path) -> None:
     emitted: set[bytes] = set()
     for folder, process in processes:
         try:
-            process.wait_ready(lambda folder=folder: done(folder), 40)  # type: ignore[misc]
+            process.wait_ready(lambda folder=folder: detail(folder, "done"), 40)  # type: ignore[misc]
         finally:
             process.stop()
         emitted |= set((folder / "ledger").read_bytes().splitlines())
@@ -241,7 +232,7 @@ def test_ends_within_a_second_and_leaves_nothing(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         process = plant_process(tmp_path / "log", "--dir", str(tmp_path), "--wait", "0s", "--ports", ports)
         try:
-            process.wait_ready(lambda: (read_run(tmp_path, "plant") or {}).get("http") and lives(tmp_path), 40)
+            process.wait_ready(lambda: (read_run(tmp_path, "plant") or {}).get("http") and detail(tmp_path, "live"), 40)
             children = psutil.Process(process.pid).children(recursive=True)
             began = time.monotonic()
             process.send(number)
@@ -251,11 +242,3 @@ def test_ends_within_a_second_and_leaves_nothing(tmp_path: Path) -> None:
             assert read_run(tmp_path, "plant") is None
         finally:
             process.kill()
-
-
-def lives(folder: Path) -> bool:
-    found = read_run(folder, "plant")
-    if found is None:
-        return False
-    with urllib.request.urlopen(f"http://{found['http']}/health", timeout=2) as answer:
-        return bool(msgspec.json.decode(answer.read())["details"].get("live"))

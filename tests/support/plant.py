@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from asyncua import Client, ua
 
+from shinkei_events.runfile import read_run
 from shinkei_plant.nodes import uri
 from shinkei_plant.run import run_settings
 from shinkei_plant.sample import ENDPOINTS
@@ -45,6 +48,15 @@ def running(settings: PlantSettings, folder: Path) -> Iterator[threading.Event]:
         assert not thread.is_alive()
         if failed:
             raise failed[0]
+
+
+def detail(folder: Path, name: str) -> Any:
+    """What the running plant of ``folder`` says about itself (``live``, ``done`` …), None when it does not run or does not say."""
+    found = read_run(folder, "plant")
+    if found is None:
+        return None
+    with urllib.request.urlopen(f"http://{found['http']}/health", timeout=2) as answer:
+        return msgspec.json.decode(answer.read())["details"].get(name)
 
 
 class Told:
