@@ -38,12 +38,18 @@ def counter_of(value: Any) -> int | None:
 def operation_of(machine: str, name: str, cycle: Cycle, received: int) -> Draft:
     """The operation of ``cycle`` of handshake ``name``. Its operation value, where there is one, must be readable."""
     said = cycle.values[OPERATION].value if OPERATION in cycle.values else None
-    readings = {role: QualityReading(role, t.value, status=t.status, time=t.time) for role, t in cycle.values.items() if role != OPERATION}
+    readings = {
+        role: QualityReading(role, t.value, status=t.status, time=t.time)
+        for role, t in cycle.values.items()
+        if role != OPERATION
+    }
     readings |= {role: QualityReading(role, None, status=BAD_NO_DATA) for role in cycle.unknown if role != OPERATION}
     unknown = [f"readings.{role}" for role in cycle.unknown if role != OPERATION]
     edge = cycle.edge
     if isinstance(said, OperationSaid):
-        draft = operation_draft(machine, said, received, trigger=name, edge_time=edge.time, counter=edge.counter, unknown=unknown)
+        draft = operation_draft(
+            machine, said, received, trigger=name, edge_time=edge.time, counter=edge.counter, unknown=unknown
+        )
         own = [_with(reading, readings.pop(reading.name, None)) for reading in said.readings]
         return draft._replace(fields=draft.fields | {"readings": own + list(readings.values())})
     if OPERATION in cycle.unknown:

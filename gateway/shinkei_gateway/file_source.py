@@ -35,7 +35,9 @@ BACKLOG_S = 0.05
 class Recording:
     """``folder``: what a relative path belongs to."""
 
-    def __init__(self, name: str, settings: FileSource, folder: Path, taker: Taker, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, name: str, settings: FileSource, folder: Path, taker: Taker, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
         self._path = folder / settings.path
         state = taker.resume(name) or {}
@@ -49,7 +51,14 @@ class Recording:
 
     def health(self) -> dict[str, Any]:
         """For /health."""
-        return {"type": "file", "path": str(self._path), "lines": self._lines, "done": self._done, "connected": self._done or not self._error, "error": self._error}
+        return {
+            "type": "file",
+            "path": str(self._path),
+            "lines": self._lines,
+            "done": self._done,
+            "connected": self._done or not self._error,
+            "error": self._error,
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until the recording's end is durable, or ``stop``. A file that ends early is read again from there."""

@@ -50,7 +50,8 @@ class _Pending:
     since: int
     missed: int
     initial: bool
-    was_read: bool = False
+    is_asked: bool = False
+    answered: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -76,7 +77,9 @@ class Handshake:
         if not value or not (changed or initial):
             return
         edge = Edge(time, value if is_counter else None)
-        if self.last is not None and (edge == self.last or (edge.time <= self.last.time and edge.counter == self.last.counter)):
+        if self.last is not None and (
+            edge == self.last or (edge.time <= self.last.time and edge.counter == self.last.counter)
+        ):
             return
         self._pending.append(_Pending(edge, self.last, now, self._missed(edge), self.last is None))
         self.last = edge
@@ -84,10 +87,9 @@ class Handshake:
     def value(self, role: str, time: int, value: Any, status: int) -> None:
         """A node of ``role`` has ``value`` since ``time``."""
         kept = self._values.setdefault(role, deque(maxlen=KEPT))
-        if not kept or kept[-1].time < time:
-            kept.append(Taken(time, value, status))
-        elif kept[-1].time == time:
-            kept[-1] = Taken(time, value, status)
+        if kept and kept[-1].time == time:
+            kept.pop()
+        kept.append(Taken(time, value, status))
 
     def disconnected(self) -> None:
         """Values that follow come from a new connection; the first trigger value may be an edge that was missed."""
@@ -101,7 +103,8 @@ class Handshake:
             head = self._pending[0]
             found = {role: taken for role in self.roles if (taken := self._belongs(role, head)) is not None}
             missing = [role for role in self.roles if role not in found]
-            if missing and not self._is_lost(head, missing) and now - head.since < self.timeout:
+            is_past = head.initial and OPERATION in missing and len(self._pending) > 1
+            if missing and not is_past and now - head.since < self.timeout:
                 break
             self._pending.popleft()
             if head.initial and OPERATION in missing:
@@ -110,14 +113,20 @@ class Handshake:
         return done
 
     def to_read(self, now: int) -> list[str]:
-        """Roles to read once, now, because the oldest edge has waited half its time for them."""
+        """Roles to read once, now, because the oldest edge has waited half its time for them; tell by `answer`."""
         if not self._pending:
             return []
         head = self._pending[0]
-        if head.was_read or now - head.since < self.timeout // 2:
+        if head.is_asked or now - head.since < self.timeout // 2:
             return []
-        head.was_read = True
+        head.is_asked = True
         return [role for role in self.roles if self._belongs(role, head) is None]
+
+    def answer(self, role: str, time: int, value: Any, status: int) -> None:
+        """A node was read: an old reading that the machine has not written again belongs to the edge as well."""
+        self.value(role, time, value, status)
+        if self._pending:
+            self._pending[0].answered.add(role)
 
     @property
     def is_waiting(self) -> bool:
@@ -146,18 +155,12 @@ class Handshake:
     def _belongs(self, role: str, pending: _Pending) -> Taken | None:
         edge, after = pending.edge, pending.previous.time if pending.previous is not None else -1
         values: list[Taken] = list(self._values.get(role, ()))
-        for taken in values[::-1]:
-            counter = self.counter_of(taken.value) if role == OPERATION and edge.counter is not None else None
-            if counter is not None and counter != edge.counter:
-                continue
-            if counter is not None:
-                return taken
-            if taken.time <= edge.time:
-                fresh = taken.time > after or (pending.was_read and role != OPERATION)  # read: the machine has not written it again
-                return taken if fresh else None
-        return None
-
-    def _is_lost(self, pending: _Pending, missing: list[str]) -> bool:
-        """Each node's values come in its own order: after one newer than the edge none that belongs will come."""
-        newest = (self._values[role][-1].time if self._values.get(role) else -1 for role in missing)
-        return bool(missing) and min(newest) > pending.edge.time
+        if role == OPERATION and edge.counter is not None:
+            for taken in values:
+                if self.counter_of(taken.value) == edge.counter:
+                    return taken
+            values = [taken for taken in values if self.counter_of(taken.value) is None]
+        best = max((taken for taken in values if taken.time <= edge.time), key=lambda taken: taken.time, default=None)
+        if best is None or best.time > after:
+            return best
+        return best if role in pending.answered and role != OPERATION else None

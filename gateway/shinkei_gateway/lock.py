@@ -19,7 +19,9 @@ class FolderLock:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._handle)
-            raise BadConfig("gateway.id", str(folder), "another gateway writes this spool; give this one another id or shard") from error
+            raise BadConfig(
+                "gateway.id", str(folder), "another gateway writes this spool; give this one another id or shard"
+            ) from error
 
     def release(self) -> None:
         """Let others in."""

@@ -138,7 +138,9 @@ def no_data_draft(machine: str, time: int, received: int) -> Draft:
 def setup_draft(machine: str, said: SetupSaid, received: int, time: int | None = None) -> Draft:
     """A change of set-up."""
     names = ("slot", "unit", "unit_type", "action", "item", "certainty", "not_before", "not_after")
-    return Draft(machine, _time(time, said.ts, received), received, SetupChanged, {name: getattr(said, name) for name in names})
+    return Draft(
+        machine, _time(time, said.ts, received), received, SetupChanged, {name: getattr(said, name) for name in names}
+    )
 
 
 def energy_draft(machine: str, said: EnergySaid, received: int, time: int | None = None) -> Draft:

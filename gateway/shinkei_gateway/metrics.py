@@ -33,7 +33,11 @@ class BooksCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Values and events of the kept hours, per source and stage."""
-        family = GaugeMetricFamily("shinkei_gateway_values", "Values and events of the last 48 hours by how far they came", labels=["source", "stage"])
+        family = GaugeMetricFamily(
+            "shinkei_gateway_values",
+            "Values and events of the last 48 hours by how far they came",
+            labels=["source", "stage"],
+        )
         totals: dict[tuple[str, str], int] = {}
         for row in self._books.rows(self._state()):
             for stage in _COUNTED:

@@ -18,13 +18,28 @@ HEAD_BYTES = 65_536
 def quarantined(source: str, machine: str, where: str, raw: bytes, reason: str, received: int, *, path: str | None = None,
                 content_type: str = "application/json") -> Draft:  # fmt: skip
     """``raw`` came from ``source`` at ``where`` (node, topic, line) about ``machine`` (the source's name when that is unknown)."""
-    fields: dict[str, Any] = {"source": source, "where": where, "reason": reason, "raw": raw[:HEAD_BYTES], "path": path, "content_type": content_type}
+    fields: dict[str, Any] = {
+        "source": source,
+        "where": where,
+        "reason": reason,
+        "raw": raw[:HEAD_BYTES],
+        "path": path,
+        "content_type": content_type,
+    }
     if len(raw) > HEAD_BYTES:
         fields |= {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
     return Draft(machine, received, received, Quarantined, fields)
 
 
-def refused(source: str, machine: str, where: str, raw: bytes, error: BadInput, received: int, content_type: str = "application/json") -> Draft:
+def refused(
+    source: str,
+    machine: str,
+    where: str,
+    raw: bytes,
+    error: BadInput,
+    received: int,
+    content_type: str = "application/json",
+) -> Draft:
     """The record for an error of the language."""
     path = error.path if isinstance(error, BadField) else None
     return quarantined(source, machine, where, raw, str(error), received, path=path, content_type=content_type)

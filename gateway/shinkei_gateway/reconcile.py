@@ -51,7 +51,17 @@ class Books:
             except msgspec.MsgspecError:
                 self._book = _Book()
 
-    def enter(self, source: str, now: int, runs: Iterable[Run], *, received: int = 0, own: int = 0, duplicate: int = 0, offered: int = 0) -> None:
+    def enter(
+        self,
+        source: str,
+        now: int,
+        runs: Iterable[Run],
+        *,
+        received: int = 0,
+        own: int = 0,
+        duplicate: int = 0,
+        offered: int = 0,
+    ) -> None:
         """``received`` values came from ``source`` at ``now`` (ns UTC), of which ``duplicate`` were known; ``runs`` were numbered."""
         with self._lock:
             page = self._page(source, now)
@@ -126,3 +136,11 @@ def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, i
         "source": source, "hour": hour * HOUR_NS, "offered": page.offered, "received": page.received, "own": page.own,
         "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "sent": sent, "stored": stored,
     }  # fmt: skip
+
+
+def differs(row: dict[str, Any]) -> bool:
+    """Whether a row does not balance: what came in is not what was numbered, known or refused. What is still on its way does balance."""
+    given = row["numbered"] + row["quarantined"]
+    return bool(
+        row["received"] + row["own"] != given + row["duplicate"] or row["stored"] > given or row["sent"] > given
+    )

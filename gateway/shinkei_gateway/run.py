@@ -143,9 +143,19 @@ class Gateway:
         self._books.recover(current, lambda machine: owners.get(machine, machine), time.time_ns())
         self._taking = Taking(intake, self._books, time.time_ns, lambda: self._backlog)
         self._link = KafkaLink(
-            self._plant, settings.id, settings.shard, self._forwarder, intake, new_epoch=self._new_epoch, keep=self._keep
+            self._plant,
+            settings.id,
+            settings.shard,
+            self._forwarder,
+            intake,
+            new_epoch=self._new_epoch,
+            keep=self._keep,
         )
-        emit(GatewayStarted(settings.id, settings.shard, len(self._sources_settings), spool.used(), str(self._folder), opening.tail))
+        emit(
+            GatewayStarted(
+                settings.id, settings.shard, len(self._sources_settings), spool.used(), str(self._folder), opening.tail
+            )
+        )
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):
@@ -218,5 +228,3 @@ async def _end(tasks: list[asyncio.Task[None]], within: float) -> None:
     for task in late:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-

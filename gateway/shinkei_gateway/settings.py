@@ -246,7 +246,11 @@ def _check_mqtt(source: MqttSource, where: str) -> None:
     for at, topic in enumerate(source.topics):
         here = f"{where}.topics[{at}]"
         levels = topic.filter.split("/")
-        if not topic.filter or "#" in levels[:-1] or any(len(level) > 1 and ("+" in level or "#" in level) for level in levels):
+        if (
+            not topic.filter
+            or "#" in levels[:-1]
+            or any(len(level) > 1 and ("+" in level or "#" in level) for level in levels)
+        ):
             raise BadConfig(f"{here}.filter", topic.filter, "an MQTT topic filter: + is a whole level, # the last")
         if topic.as_ == "signal" and not topic.signal:
             raise BadConfig(f"{here}.signal", "", 'the signal\'s name or a template like "{3}"')

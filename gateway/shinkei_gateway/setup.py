@@ -41,7 +41,9 @@ class Slots:
             told.append(SetupSaid(slot=slot, unit=before, unit_type=kind, action="unmounted", ts=time, **span))
             del self._units[slot]
         if now is not None:
-            told.append(SetupSaid(slot=slot, unit=now.unit, unit_type=kind, action="mounted", ts=time, item=now.item, **span))
+            told.append(
+                SetupSaid(slot=slot, unit=now.unit, unit_type=kind, action="mounted", ts=time, item=now.item, **span)
+            )
             self._units[slot] = now.unit
         return told
 

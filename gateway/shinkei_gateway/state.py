@@ -49,7 +49,9 @@ class MachineState:
         for change in sorted(changes, key=lambda c: c.time):
             if change.role != "state":
                 self._attach(change, moments)
-        return [said for time, fields in sorted(moments, key=lambda m: m[0]) if (said := self._tell(time, fields, newest))], bad
+        return [
+            said for time, fields in sorted(moments, key=lambda m: m[0]) if (said := self._tell(time, fields, newest))
+        ], bad
 
     def lost(self, time: int) -> bool:
         """The machine's state is unknown from ``time`` on; whatever comes next is told again. False when nothing was known."""
@@ -60,7 +62,11 @@ class MachineState:
 
     def state(self) -> dict[str, Any]:
         """For the resume state."""
-        return {"now": dict(self._now), "told": None if self._told is None else dict(self._told), "time": self._told_time}
+        return {
+            "now": dict(self._now),
+            "told": None if self._told is None else dict(self._told),
+            "time": self._told_time,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""

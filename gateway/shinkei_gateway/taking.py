@@ -54,11 +54,19 @@ class Taking:
         streams = [self._intake.stream(machine, kind) for machine in machines for kind in KINDS]
         before = [self._intake.next_number(stream) for stream in streams]
         future = self._intake.put(batch)
-        runs = [Run(str(s), b, e) for s, b in zip(streams, before, strict=True) if (e := self._intake.next_number(s)) > b]
+        runs = [
+            Run(str(s), b, e) for s, b in zip(streams, before, strict=True) if (e := self._intake.next_number(s)) > b
+        ]
         numbered = sum(run.end - run.begin for run in runs)
         outside = len(batch.items) - own
         self._books.enter(
-            batch.source, self._clock(), runs, received=outside + duplicate, own=numbered - outside, duplicate=duplicate, offered=offered
+            batch.source,
+            self._clock(),
+            runs,
+            received=outside + duplicate,
+            own=numbered - outside,
+            duplicate=duplicate,
+            offered=offered,
         )
         for item in batch.items:
             if isinstance(item, Draft):

@@ -11,7 +11,9 @@ from shinkei_events.telemetry import Telemetry
 class GatewayStarted(Telemetry, frozen=True):
     """The gateway runs."""
 
-    text: ClassVar[str] = "gateway {gateway}/{shard}: {sources} sources, spool {spool_bytes} bytes in {folder}, tail {tail}"
+    text: ClassVar[str] = (
+        "gateway {gateway}/{shard}: {sources} sources, spool {spool_bytes} bytes in {folder}, tail {tail}"
+    )
     gateway: str
     shard: str
     sources: int

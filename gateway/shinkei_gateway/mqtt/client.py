@@ -39,10 +39,12 @@ class Message(NamedTuple):
 
 
 class Connection:
-    """Use: `connect`, `subscribe`, `take`, `acknowledge`; ``lost`` tells the end; `close`."""
+    """Use: `connect`, `subscribe`, `take`, `acknowledge`; ``lost`` tells the end; `close`. ``keep_session`` False: only to try."""
 
-    def __init__(self, settings: MqttSource, password: str | None, clock: Callable[[], int]) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self, settings: MqttSource, password: str | None, clock: Callable[[], int], *, keep_session: bool = True
+    ) -> None:
+        self._settings, self._clock, self._keep_session = settings, clock, keep_session
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Message] = deque()
         self._some = asyncio.Event()
@@ -53,7 +55,7 @@ class Connection:
         self.lost: asyncio.Future[str] = self._loop.create_future()
         is_5 = settings.protocol == "5"
         self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, settings.client_id, clean_session=None if is_5 else False,
+            CallbackAPIVersion.VERSION2, settings.client_id, clean_session=None if is_5 else not keep_session,
             protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False, manual_ack=True,
         )  # fmt: skip
         self._client.connect_timeout = float(settings.timeout)
@@ -68,11 +70,15 @@ class Connection:
         more: dict[str, Any] = {}
         if self._settings.protocol == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
-            more = {"clean_start": False, "properties": properties}
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S if self._keep_session else 0
+            more = {"clean_start": not self._keep_session, "properties": properties}
         try:
             await asyncio.to_thread(
-                self._client.connect, parts.hostname or "", parts.port or 1883, max(1, round(self._settings.keepalive)), **more
+                self._client.connect,
+                parts.hostname or "",
+                parts.port or 1883,
+                max(1, round(self._settings.keepalive)),
+                **more,
             )
             self._client.loop_start()
             return await asyncio.wait_for(asyncio.shield(self._accepted), self._settings.timeout)
@@ -136,7 +142,14 @@ class Connection:
             if self.lost.done():
                 return
         self._waiting.append(
-            Message(message.topic, bytes(message.payload), message.qos, message.mid, message.dup or message.retain, self._clock())
+            Message(
+                message.topic,
+                bytes(message.payload),
+                message.qos,
+                message.mid,
+                message.dup or message.retain,
+                self._clock(),
+            )
         )
         if len(self._waiting) >= MOST_WAITING:
             self._room.clear()

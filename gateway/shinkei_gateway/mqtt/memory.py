@@ -21,7 +21,9 @@ class Memory:
     def __init__(self, window: int, resume: dict[str, Any] | None = None) -> None:
         known = resume or {}
         digests = known.get("window", b"")
-        self._window: deque[bytes] = deque((digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)), maxlen=max(1, window))
+        self._window: deque[bytes] = deque(
+            (digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)), maxlen=max(1, window)
+        )
         self._last: dict[str, int] = dict(known.get("last", {}))
         self._states: dict[str, dict[str, Any]] = dict(known.get("states", {}))
         self._away: set[str] = set(known.get("away", ()))

@@ -17,7 +17,12 @@ from shinkei_gateway.machine_json import EnergySaid, OperationSaid, Said, SetupS
 from shinkei_gateway.quality import clean
 from shinkei_gateway.settings import MACHINE, TopicMap
 
-_SAID: dict[str, type[Said]] = {"state": StateSaid, "operation": OperationSaid, "setup": SetupSaid, "energy": EnergySaid}
+_SAID: dict[str, type[Said]] = {
+    "state": StateSaid,
+    "operation": OperationSaid,
+    "setup": SetupSaid,
+    "energy": EnergySaid,
+}
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _LEVEL = re.compile(r"\{(\d+)\}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,7 +66,12 @@ class Mapping:
                 self._found.clear()
             levels = topic.split("/")
             self._found[topic] = next(
-                ((how, _fill(how.machine, levels), _fill(how.signal or "", levels)) for how, parts in self._maps if matches(parts, levels)), None
+                (
+                    (how, _fill(how.machine, levels), _fill(how.signal or "", levels))
+                    for how, parts in self._maps
+                    if matches(parts, levels)
+                ),
+                None,
             )
         return self._found[topic]
 

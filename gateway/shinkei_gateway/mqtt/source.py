@@ -107,7 +107,9 @@ class MqttDevices:
         if not self._memory.had_session:
             return
         if not is_present:
-            await self._gaps("mqtt_session_lost", "the broker had lost our session and what was queued in it", possible=False)
+            await self._gaps(
+                "mqtt_session_lost", "the broker had lost our session and what was queued in it", possible=False
+            )
         elif self._settings.queue == "bounded" or self._settings.qos == 0:
             await self._gaps("mqtt_possible", "disconnected; the broker's queue may have overflowed", possible=True)
 
@@ -162,7 +164,12 @@ class MqttDevices:
         found = watch.sample(item.time, received)
         if found is None:
             return []
-        fields = {"source": self.name, "skew": found.skew, "limit": int(self._settings.clock_limit * 1e9), "within": found.within}
+        fields = {
+            "source": self.name,
+            "skew": found.skew,
+            "limit": int(self._settings.clock_limit * 1e9),
+            "within": found.within,
+        }
         return [Draft(item.machine, received, received, ClockSkew, fields)]
 
     def _keep_alive(self) -> None:
@@ -171,7 +178,9 @@ class MqttDevices:
 
     async def _blocked(self) -> None:
         if self._settings.queue == "bounded" or self._settings.qos == 0:
-            await self._gaps("mqtt_possible", "nothing was taken for a while; the broker's queue may have overflowed", possible=True)
+            await self._gaps(
+                "mqtt_possible", "nothing was taken for a while; the broker's queue may have overflowed", possible=True
+            )
 
     async def _gaps(self, cause: str, detail: str, *, possible: bool) -> None:
         await self._own(self._memory.gaps(cause, self._clock(), detail, possible=possible))
@@ -195,6 +204,10 @@ class MqttDevices:
         while not stop.is_set() and (rest := until - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
-        if not self._is_away_told and self._away_since is not None and time.monotonic() - self._away_since >= self._settings.lost_after:
+        if (
+            not self._is_away_told
+            and self._away_since is not None
+            and time.monotonic() - self._away_since >= self._settings.lost_after
+        ):
             self._is_away_told = True
             await self._own(self._memory.away(self._clock()))

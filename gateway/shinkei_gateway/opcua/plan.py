@@ -28,7 +28,9 @@ def plan(source: OpcuaSource) -> list[Item]:
     """All items of ``source``; their places in the list are the client handles."""
     sampling, queue = float(source.sampling), source.queue_of()
     items = [
-        Item(signal.node, "signal", signal.name, signal.name, float(signal.sampling or sampling), source.queue_of(signal))
+        Item(
+            signal.node, "signal", signal.name, signal.name, float(signal.sampling or sampling), source.queue_of(signal)
+        )
         for signal in source.signals
     ]
     if source.state is not None:
@@ -38,11 +40,17 @@ def plan(source: OpcuaSource) -> list[Item]:
             if node is not None:
                 items.append(Item(node, "state", name, f"@state.{name}", sampling, queue))
     items += [Item(setup.node, "setup", setup.slot, f"@setup.{setup.slot}", sampling, queue) for setup in source.setup]
-    items += [Item(energy.node, "energy", str(at), f"@energy.{energy.medium}", sampling, queue) for at, energy in enumerate(source.energy_nodes())]
+    items += [
+        Item(energy.node, "energy", str(at), f"@energy.{energy.medium}", sampling, queue)
+        for at, energy in enumerate(source.energy_nodes())
+    ]
     for handshake in source.handshakes:
         name = handshake.name
         items.append(Item(handshake.trigger, "trigger", name, f"@{name}", sampling, queue, name))
         if handshake.operation is not None:
             items.append(Item(handshake.operation, "cycle", OPERATION, f"@{name}.operation", sampling, queue, name))
-        items += [Item(node, "cycle", reading, f"@{name}.{reading}", sampling, queue, name) for reading, node in handshake.readings.items()]
+        items += [
+            Item(node, "cycle", reading, f"@{name}.{reading}", sampling, queue, name)
+            for reading, node in handshake.readings.items()
+        ]
     return items

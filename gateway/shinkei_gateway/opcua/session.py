@@ -75,9 +75,14 @@ class Session:
 
     async def _items_a_call(self) -> int:
         values = await self._client.uaclient.read_attributes(
-            [ua.NodeId.from_string(_MAX_MONITORED_ITEMS_PER_CALL), ua.NodeId.from_string(_MAX_NODES_PER_READ)], AttributeIds.Value
+            [ua.NodeId.from_string(_MAX_MONITORED_ITEMS_PER_CALL), ua.NodeId.from_string(_MAX_NODES_PER_READ)],
+            AttributeIds.Value,
         )
-        limits = [v.Value.Value for v in values if v.Value is not None and isinstance(v.Value.Value, int) and v.Value.Value > 0]
+        limits = [
+            v.Value.Value
+            for v in values
+            if v.Value is not None and isinstance(v.Value.Value, int) and v.Value.Value > 0
+        ]
         return min([ITEMS_A_CALL, *limits])
 
     def resolve(self, node: str) -> ua.NodeId:
@@ -117,7 +122,9 @@ class Session:
         for at in range(0, len(wanted), self._limit):
             part = wanted[at : at + self._limit]
             params = ua.CreateMonitoredItemsParameters(
-                SubscriptionId=self._subscription, TimestampsToReturn=ua.TimestampsToReturn.Both, ItemsToCreate=[_item(*one) for one in part]
+                SubscriptionId=self._subscription,
+                TimestampsToReturn=ua.TimestampsToReturn.Both,
+                ItemsToCreate=[_item(*one) for one in part],
             )
             results = await self._ask(self._client.uaclient.create_monitored_items(params))
             for (handle, *_), result in zip(part, results, strict=True):
@@ -135,7 +142,9 @@ class Session:
     async def republish(self, sequence: int) -> ua.NotificationMessage | None:
         """The message ``sequence`` once more, or None when the server has it no more."""
         try:
-            found: ua.NotificationMessage = await self._ask(self._client.uaclient.session.republish(self._subscription, sequence))
+            found: ua.NotificationMessage = await self._ask(
+                self._client.uaclient.session.republish(self._subscription, sequence)
+            )
         except NotConnected:
             return None
         return found if found.NotificationData and found.SequenceNumber == sequence else None
@@ -209,7 +218,9 @@ def why(error: BaseException) -> str:
 def _item(handle: int, node: ua.NodeId, sampling: float, queue: int) -> ua.MonitoredItemCreateRequest:
     """StatusValueTimestamp: equal values with new times are values too."""
     filter_ = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp, DeadbandType=0, DeadbandValue=0.0)
-    params = ua.MonitoringParameters(ClientHandle=handle, SamplingInterval=sampling * 1000, Filter=filter_, QueueSize=queue, DiscardOldest=True)
+    params = ua.MonitoringParameters(
+        ClientHandle=handle, SamplingInterval=sampling * 1000, Filter=filter_, QueueSize=queue, DiscardOldest=True
+    )
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value),
         MonitoringMode=ua.MonitoringMode.Reporting, RequestedParameters=params,

@@ -240,7 +240,11 @@ class OpcuaMachine:
         self._tell_away()
 
     def _tell_away(self) -> None:
-        if self._is_away_told or self._away_since is None or time.monotonic() - self._away_since < self._settings.lost_after:
+        if (
+            self._is_away_told
+            or self._away_since is None
+            or time.monotonic() - self._away_since < self._settings.lost_after
+        ):
             return
         self._is_away_told = True
         draft: Draft | None = self._translator.away(self._clock())

@@ -59,7 +59,9 @@ class _Take:
 class Translator:
     """One source. ``resume``: its last durable resume state; ``now``: any monotonic ns (handshake time-outs only)."""
 
-    def __init__(self, name: str, source: OpcuaSource, items: list[Item], resume: dict[str, Any] | None, now: int) -> None:
+    def __init__(
+        self, name: str, source: OpcuaSource, items: list[Item], resume: dict[str, Any] | None, now: int
+    ) -> None:
         self._name, self._source, self._items = name, source, items
         self._machine = source.machine
         known = resume or {}
@@ -69,7 +71,9 @@ class Translator:
         self._slots = Slots(source.setup)
         self._clock = ClockWatch(int(source.clock_limit * _SECOND))
         self._handshakes = {
-            h.name: Handshake(h.name, ([OPERATION] if h.operation else []) + list(h.readings), int(h.timeout * _SECOND), counter_of)
+            h.name: Handshake(
+                h.name, ([OPERATION] if h.operation else []) + list(h.readings), int(h.timeout * _SECOND), counter_of
+            )
             for h in source.handshakes
         }
         self._signals = sum(item.role == "signal" for item in items)
@@ -113,7 +117,9 @@ class Translator:
         since = self._continuity.newest or received
         until = max(since, received)
         kinds: tuple[Kind, ...] = ("signals", "production")
-        return [gap(self._machine, cause, since, until, received, at_least=1, detail=detail, kind=kind) for kind in kinds]
+        return [
+            gap(self._machine, cause, since, until, received, at_least=1, detail=detail, kind=kind) for kind in kinds
+        ]
 
     def take(self, samples: list[tuple[Item, Sample]], received: int, now: int) -> Translated:
         """All samples of one notification message, in the order sent."""
@@ -139,7 +145,7 @@ class Translator:
     def answer(self, item: Item, sample: Sample) -> None:
         """A node that was read."""
         if sample.source_time is not None and sample.value is not None and sample.error is None:
-            self._cycle_value(item, sample, sample.source_time)
+            self._cycle_value(item, sample, sample.source_time, is_read=True)
 
     def resume(self) -> dict[str, Any]:
         """What must be durable with the values."""
@@ -164,7 +170,9 @@ class Translator:
             take.overflow[item.channel] = (min(last or time, time), time)
         if sample.error is not None:
             raw = str(sample.value).encode()
-            take.items.append(quarantined(self._name, self._machine, item.node, raw, sample.error, take.received, path="$.value"))
+            take.items.append(
+                quarantined(self._name, self._machine, item.node, raw, sample.error, take.received, path="$.value")
+            )
         if item.role == "signal":
             if not repeat:
                 self._signal(item, sample, time, take)
@@ -203,19 +211,36 @@ class Translator:
             try:
                 take.items += self._setup_or_energy(item, sample, time, take.received)
             except BadInput as error:
-                take.items.append(refused(self._name, self._machine, item.node, str(sample.value).encode(), error, take.received, "text/plain"))
+                take.items.append(
+                    refused(
+                        self._name,
+                        self._machine,
+                        item.node,
+                        str(sample.value).encode(),
+                        error,
+                        take.received,
+                        "text/plain",
+                    )
+                )
 
     def _setup_or_energy(self, item: Item, sample: Sample, time: int, received: int) -> list[Draft]:
         if item.role == "setup":
-            return [setup_draft(self._machine, said, received) for said in self._slots.take(item.name, time, sample.value)]
+            return [
+                setup_draft(self._machine, said, received) for said in self._slots.take(item.name, time, sample.value)
+            ]
         node = self._source.energy_nodes()[int(item.name)]
         if isinstance(sample.value, bool) or not isinstance(sample.value, int | float):
             raise BadField("$.value", sample.value, "a number")
-        return [energy_draft(self._machine, EnergySaid(medium=node.medium, value=float(sample.value), unit=node.unit), received, time)]
+        return [
+            energy_draft(
+                self._machine, EnergySaid(medium=node.medium, value=float(sample.value), unit=node.unit), received, time
+            )
+        ]
 
-    def _cycle_value(self, item: Item, sample: Sample, time: int) -> None:
+    def _cycle_value(self, item: Item, sample: Sample, time: int, *, is_read: bool = False) -> None:
         value = read_operation(sample.value) if item.name == OPERATION else sample.value
-        self._handshakes[item.group].value(item.name, time, value, sample.status)
+        handshake = self._handshakes[item.group]
+        (handshake.answer if is_read else handshake.value)(item.name, time, value, sample.status)
 
     # ---- a whole message -----------------------------------------------------------------------------------------------
     def _states(self, take: _Take) -> None:
@@ -223,12 +248,21 @@ class Translator:
         take.items += [state_draft(self._machine, said, take.received) for said in told]
         for change, error in bad:
             where = f"state.{change.role}"
-            take.items.append(refused(self._name, self._machine, where, str(change.value).encode(), error, take.received, "text/plain"))
+            take.items.append(
+                refused(
+                    self._name, self._machine, where, str(change.value).encode(), error, take.received, "text/plain"
+                )
+            )
 
     def _skew(self, take: _Take) -> None:
         found = self._clock.sample(max(take.live), take.received) if take.live else None
         if found is not None:
-            fields = {"source": self._name, "skew": found.skew, "limit": int(self._source.clock_limit * _SECOND), "within": found.within}
+            fields = {
+                "source": self._name,
+                "skew": found.skew,
+                "limit": int(self._source.clock_limit * _SECOND),
+                "within": found.within,
+            }
             take.items.append(Draft(self._machine, take.received, take.received, ClockSkew, fields))
             take.own += 1
 
@@ -241,20 +275,40 @@ class Translator:
         since = cycle.previous.time if cycle.previous else cycle.edge.time
         if cycle.missed:
             detail = f"handshake {name}: {cycle.missed} cycles passed unseen"
-            take.gaps.append(self._lost_cycles(self._cause, since, cycle.edge.time, take.received, cycle.missed, [f"@{name}"], detail))
+            take.gaps.append(
+                self._lost_cycles(
+                    self._cause, since, cycle.edge.time, take.received, cycle.missed, [f"@{name}"], detail
+                )
+            )
         taken = cycle.values.get(OPERATION)
         if taken is not None and isinstance(taken.value, Unreadable):
             raw = taken.value.text.encode()
-            take.items.append(refused(self._name, self._machine, f"handshake {name}", raw, taken.value.error, take.received))
+            take.items.append(
+                refused(self._name, self._machine, f"handshake {name}", raw, taken.value.error, take.received)
+            )
             return
         if cycle.unknown:
             detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
             channels = [f"@{name}.{role.lstrip('@')}" for role in cycle.unknown]
-            take.gaps.append(self._lost_cycles("overflow", since, cycle.edge.time, take.received, len(channels), channels, detail))
+            take.gaps.append(
+                self._lost_cycles("overflow", since, cycle.edge.time, take.received, len(channels), channels, detail)
+            )
         take.items.append(operation_of(self._machine, name, cycle, take.received))
 
-    def _lost_cycles(self, cause: str, since: int, until: int, received: int, count: int, channels: list[str], detail: str) -> Draft:
-        return gap(self._machine, cause, since, until, received, at_least=count, channels=channels, detail=detail, kind="production")
+    def _lost_cycles(
+        self, cause: str, since: int, until: int, received: int, count: int, channels: list[str], detail: str
+    ) -> Draft:
+        return gap(
+            self._machine,
+            cause,
+            since,
+            until,
+            received,
+            at_least=count,
+            channels=channels,
+            detail=detail,
+            kind="production",
+        )
 
     def _result(self, take: _Take) -> Translated:
         gaps = list(take.gaps)
@@ -264,8 +318,27 @@ class Translator:
             gaps.append(gap(machine, self._cause, found.t_from, found.t_to, received, channels=channels, possible=True))
         if (found := breaks(take.events, 0)) is not None:
             gaps.append(
-                gap(machine, self._cause, found.t_from, found.t_to, received, channels=found.channels, possible=True, kind="production")
+                gap(
+                    machine,
+                    self._cause,
+                    found.t_from,
+                    found.t_to,
+                    received,
+                    channels=found.channels,
+                    possible=True,
+                    kind="production",
+                )
             )
         if (found := breaks(take.overflow, 0)) is not None:
-            gaps.append(gap(machine, "overflow", found.t_from, found.t_to, received, at_least=len(found.channels), channels=found.channels))
+            gaps.append(
+                gap(
+                    machine,
+                    "overflow",
+                    found.t_from,
+                    found.t_to,
+                    received,
+                    at_least=len(found.channels),
+                    channels=found.channels,
+                )
+            )
         return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps))

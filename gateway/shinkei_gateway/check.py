@@ -1,0 +1,95 @@
+"""Tries every source once with its real protocol: what `shinkei check --connect` says about machines. Changes nothing anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shinkei_events.errors import NotConnected
+from shinkei_events.settings import PlantFile, section
+from shinkei_gateway.mqtt.client import Connection
+from shinkei_gateway.opcua.plan import plan
+from shinkei_gateway.opcua.sample import sample_of
+from shinkei_gateway.opcua.session import Session
+from shinkei_gateway.settings import FileSource, GatewaySettings, MqttSource, OpcuaSource, Source, sources_of
+
+COLUMNS = ("what", "state", "detail")
+
+
+def try_sources(plant: PlantFile) -> list[dict[str, Any]]:
+    """One row a source: ``state`` ok, wrong (it answers, but some of what is configured is not there) or absent."""
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    sources = sources_of(section(plant, "gateway", GatewaySettings))
+    return asyncio.run(_all(sources, plant))
+
+
+async def _all(sources: dict[str, Source], plant: PlantFile) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*(_one(name, source, plant) for name, source in sources.items())))
+
+
+async def _one(name: str, source: Source, plant: PlantFile) -> dict[str, Any]:
+    try:
+        if isinstance(source, OpcuaSource):
+            state, detail = await _opcua(name, source)
+        elif isinstance(source, MqttSource):
+            state, detail = await _mqtt(source, plant.path.parent)
+        else:
+            state, detail = _file(source, plant.dir)
+    except NotConnected as error:
+        state, detail = "absent", str(error)
+    return {"what": f"gateway.sources.{name}", "state": state, "detail": detail}
+
+
+async def _opcua(name: str, source: OpcuaSource) -> tuple[str, str]:
+    """Every node is read, and monitored in a subscription that never publishes, to see what the server makes of the wishes."""
+    session = Session(source.url, f"shinkei check {name}", source.timeout)
+    items = plan(source)
+    problems: list[str] = []
+    try:
+        await session.connect()
+        await session.subscribe(source.publish, source.keepalive, _nothing)
+        wanted = []
+        for handle, item in enumerate(items):
+            try:
+                wanted.append((handle, session.resolve(item.node), item.sampling, item.queue))
+            except KeyError:
+                problems.append(f"{item.node}: the server has no such namespace")
+        watched, refused = await session.watch(wanted)
+        problems += [f"{items[handle].node}: {reason}" for handle, reason in refused.items()]
+        values = await session.read([node for _, node, _, _ in wanted]) if wanted else []
+        good = sum(sample_of(value).status < 0x8000_0000 for value in values)
+        covered = min((found.queue * max(found.sampling, 0.001) for found in watched), default=math.inf)
+    finally:
+        await session.close()
+    if watched and covered < source.outage:
+        problems.append(f"the server's queues cover {covered:.3g} s, promised are {source.outage:g} s")
+    detail = f"{len(watched)} of {len(items)} nodes, {good} with a good value"
+    return ("wrong", "; ".join([detail, *problems[:10]])) if problems else ("ok", detail)
+
+
+async def _mqtt(source: MqttSource, folder: Path) -> tuple[str, str]:
+    """With a client id of its own, so that a running gateway keeps its session."""
+    probe = msgspec.structs.replace(source, client_id=f"{source.client_id}-check")
+    connection = Connection(
+        probe, source.password.reveal(folder) if source.password is not None else None, lambda: 0, keep_session=False
+    )
+    try:
+        await connection.connect()
+        await connection.subscribe([topic.filter for topic in source.topics])
+    finally:
+        await connection.close()
+    return "ok", f"{len(source.topics)} topic filters granted"
+
+
+def _file(source: FileSource, folder: Path) -> tuple[str, str]:
+    path = folder / source.path
+    return ("ok", f"{path}, {path.stat().st_size} bytes") if path.exists() else ("absent", f"{path} is not there yet")
+
+
+async def _nothing(_result: object) -> None:
+    """Publishing is never switched on."""

@@ -1,0 +1,170 @@
+"""Which values belong to which edge: by source time and counter, whatever the order of arrival."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shinkei_gateway.handshake import OPERATION, Cycle, Edge, Handshake
+
+TIMEOUT = 1000
+
+
+def counted(value: Any) -> int | None:
+    return value.get("n") if isinstance(value, dict) else None
+
+
+def handshake(*roles: str) -> Handshake:
+    made = Handshake("cycle", list(roles) or [OPERATION, "leak"], TIMEOUT, counted)
+    made.trigger(0, 0, 0)
+    return made
+
+
+def cycle(shake: Handshake, number: int, time: int, now: int = 0) -> None:
+    shake.value(OPERATION, time, {"n": number}, 0)
+    shake.value("leak", time, number / 10, 0)
+    shake.trigger(time, number, now)
+
+
+def told(cycles: list[Cycle]) -> list[tuple[int | None, Any, Any, list[str]]]:
+    def of(cycle: Cycle, role: str) -> Any:
+        return cycle.values[role].value if role in cycle.values else None
+
+    return [(c.edge.counter, of(c, OPERATION), of(c, "leak"), c.unknown) for c in cycles]
+
+
+def test_values_with_the_edge_make_one_cycle() -> None:
+    shake = handshake()
+    cycle(shake, 1, 100)
+    assert told(shake.finished(0)) == [(1, {"n": 1}, 0.1, [])]
+    assert shake.finished(5000) == []
+
+
+def test_edges_and_values_grouped_by_node_find_each_other() -> None:
+    shake = handshake()
+    for number in (1, 2, 3):
+        shake.trigger(number * 100, number, 0)
+    for number in (1, 2, 3):
+        shake.value("leak", number * 100 - 5, number / 10, 0)
+    for number in (1, 2, 3):
+        shake.value(OPERATION, number * 100 - 5, {"n": number}, 0)
+    assert told(shake.finished(0)) == [(n, {"n": n}, n / 10, []) for n in (1, 2, 3)]
+
+
+def test_an_edge_waits_for_its_values_and_no_other_passes_it() -> None:
+    shake = handshake()
+    cycle(shake, 1, 100)
+    shake.finished(0)
+    shake.trigger(200, 2, 0)
+    assert shake.finished(0) == []
+    cycle(shake, 3, 300)
+    assert shake.finished(0) == []
+    shake.value(OPERATION, 199, {"n": 2}, 0)
+    shake.value("leak", 199, 0.2, 0)
+    assert told(shake.finished(0)) == [(2, {"n": 2}, 0.2, []), (3, {"n": 3}, 0.3, [])]
+
+
+def test_a_value_newer_than_the_edge_never_belongs_to_it() -> None:
+    shake = handshake()
+    cycle(shake, 1, 100)
+    shake.finished(0)
+    shake.trigger(200, 2, 0)
+    shake.value("leak", 201, 9.9, 0)
+    shake.value(OPERATION, 201, {"n": 3}, 0)
+    assert shake.finished(TIMEOUT - 1) == []
+    assert told(shake.finished(TIMEOUT)) == [(2, None, None, [OPERATION, "leak"])]
+
+
+def test_the_operation_of_the_cycle_before_never_stands_for_this_one() -> None:
+    shake = Handshake("cycle", [OPERATION], TIMEOUT)
+    shake.trigger(0, False, 0)
+    shake.value(OPERATION, 100, "first", 0)
+    shake.trigger(100, True, 0)
+    assert len(shake.finished(0)) == 1
+    shake.trigger(150, False, 0)
+    shake.trigger(200, True, 0)
+    assert shake.to_read(TIMEOUT // 2) == [OPERATION]
+    shake.answer(OPERATION, 100, "first", 0)  # read: still the old one
+    assert [c.unknown for c in shake.finished(TIMEOUT)] == [[OPERATION]]
+
+
+def test_a_reading_that_the_machine_did_not_write_again_belongs_once_it_was_read() -> None:
+    shake = handshake()
+    cycle(shake, 1, 100)
+    shake.finished(0)
+    shake.value(OPERATION, 200, {"n": 2}, 0)
+    shake.trigger(200, 2, 0)
+    assert shake.finished(0) == []
+    assert shake.to_read(TIMEOUT // 2) == ["leak"]
+    assert shake.to_read(TIMEOUT // 2) == []
+    assert shake.finished(TIMEOUT // 2) == []
+    shake.answer("leak", 100, 0.1, 0)
+    assert told(shake.finished(TIMEOUT // 2)) == [(2, {"n": 2}, 0.1, [])]
+
+
+def test_the_same_edge_read_twice_is_one_edge() -> None:
+    shake = handshake()
+    cycle(shake, 7, 100)
+    assert len(shake.finished(0)) == 1
+    shake.disconnected()
+    cycle(shake, 7, 100)
+    shake.trigger(120, 7, 0)
+    assert shake.finished(5000) == []
+
+
+def test_edges_missed_over_a_disconnection_are_counted() -> None:
+    shake = handshake()
+    cycle(shake, 7, 100)
+    shake.finished(0)
+    shake.disconnected()
+    cycle(shake, 11, 400)
+    (found,) = shake.finished(0)
+    assert (found.previous, found.edge, found.missed) == (Edge(100, 7), Edge(400, 11), 3)
+
+
+def test_a_machine_met_for_the_first_time_owes_nothing() -> None:
+    shake = Handshake("cycle", [OPERATION], TIMEOUT, counted)
+    shake.trigger(100, 4096, 0)
+    assert shake.finished(TIMEOUT) == []
+    assert not shake.is_waiting
+    shake = Handshake("cycle", [OPERATION], TIMEOUT, counted)
+    shake.value(OPERATION, 90, {"n": 4096}, 0)
+    shake.trigger(100, 4096, 0)
+    assert [c.missed for c in shake.finished(0)] == [0]
+
+
+def test_a_counter_that_starts_again_is_an_edge_and_no_loss() -> None:
+    shake = handshake()
+    cycle(shake, 500, 100)
+    shake.finished(0)
+    cycle(shake, 1, 200)
+    assert [(c.edge.counter, c.missed) for c in shake.finished(0)] == [(1, 0)]
+
+
+def test_a_flag_rises_once_a_cycle() -> None:
+    shake = Handshake("cycle", ["leak"], TIMEOUT)
+    for time, value in ((0, False), (10, True), (20, True), (30, False), (40, True)):
+        shake.value("leak", time, time, 0)
+        shake.trigger(time, value, 0)
+    assert [c.edge for c in shake.finished(0)] == [Edge(10, None), Edge(40, None)]
+
+
+def test_unfinished_edges_survive_a_restart() -> None:
+    shake = handshake()
+    cycle(shake, 1, 100)
+    shake.finished(0)
+    shake.trigger(200, 2, 0)
+    again = Handshake("cycle", [OPERATION, "leak"], TIMEOUT, counted)
+    again.restore(shake.state(), 10_000)
+    again.trigger(200, 2, 10_000)
+    again.value(OPERATION, 200, {"n": 2}, 0)
+    again.value("leak", 200, 0.2, 0)
+    assert told(again.finished(10_000)) == [(2, {"n": 2}, 0.2, [])]
+    assert again.finished(99_000) == []
+
+
+def test_a_value_that_was_there_before_the_line_s_clock_does_not_hide_newer_ones() -> None:
+    """A node's first value may carry the server's own, later time."""
+    shake = handshake()
+    shake.value("leak", 9000, 0.0, 0)
+    cycle(shake, 1, 100)
+    assert told(shake.finished(0)) == [(1, {"n": 1}, 0.1, [])]

@@ -1,0 +1,136 @@
+"""MQTT topics and payloads into facts, and what an MQTT source remembers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shinkei_events.errors import BadField, BadInput
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.operation import Operation
+from shinkei_events.settings import strict
+from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.mqtt.memory import Memory
+from shinkei_gateway.mqtt.payload import Mapping, matches, nanoseconds, pointer
+from shinkei_gateway.settings import TopicMap
+
+T = 1_700_000_000_000_000_000
+TOPICS: list[dict[str, Any]] = [
+    {"filter": "plant/+/signal/+", "as": "signal", "machine": "{1}", "signal": "{3}", "time": "/ts", "value": "/v", "status": "/s"},
+    {"filter": "plant/+/state", "as": "state", "machine": "{1}"},
+    {"filter": "plant/+/operation", "as": "operation", "machine": "{1}"},
+    {"filter": "raw/#", "as": "signal", "machine": "RAW", "signal": "{1}"},
+]
+
+
+def mapping(*machines: str) -> Mapping:
+    return Mapping("src", [strict(topic, TopicMap, "x") for topic in TOPICS], list(machines))
+
+
+def take(topic: str, payload: Any, *machines: str) -> list[Reading | Draft]:
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return mapping(*machines).take(topic, raw, T)
+
+
+def test_a_signal() -> None:
+    assert take("plant/OP30/signal/flow", {"ts": T - 5, "v": 2.5}) == [Reading("OP30", "flow", T - 5, 2.5, 0, T)]
+    assert take("plant/OP30/signal/flow", {"ts": T - 5, "v": None, "s": 0x80000000}) == [Reading("OP30", "flow", T - 5, None, 0x80000000, T)]
+    assert take("raw/level", 7) == [Reading("RAW", "level", T, 7, 0, T)]
+    assert take("raw/level", {"a": [1]}) == [Reading("RAW", "level", T, {"a": [1]}, 0, T)]
+
+
+def test_a_state_and_an_operation() -> None:
+    (draft,) = take("plant/OP30/state", {"ts": T - 9, "state": "HELD", "reason": "filter_check"})
+    assert isinstance(draft, Draft)
+    assert (draft.type, draft.machine, draft.time, draft.fields["reason"]) == (MachineStateChanged, "OP30", T - 9, "filter_check")
+    said = {"kind": "process", "station": "OP30", "started": T - 9, "ended": T - 2, "counter": 4}
+    (draft,) = take("plant/OP30/operation", said)
+    (again,) = take("plant/OP30/operation", said)
+    assert isinstance(draft, Draft)
+    assert draft == again
+    assert (draft.type, draft.time) == (Operation, T - 2)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "path"),
+    [
+        ("plant/OP30/signal/flow", b"{", "$"),
+        ("plant/OP30/signal/flow", b"\xff\xfe", "$"),
+        ("plant/OP30/signal/flow", {"v": 1.0}, "$/ts"),
+        ("plant/OP30/signal/flow", {"ts": "now", "v": 1.0}, "$/ts"),
+        ("plant/OP30/signal/flow", {"ts": T, "w": 1.0}, "$/v"),
+        ("plant/OP30/signal/flow", {"ts": T, "v": 1.0, "s": -1}, "$/s"),
+        ("plant/OP30/state", {"state": "DANCING"}, "$.state"),
+        ("plant/OP30/operation", {"kind": "process"}, "$"),
+        ("plant/OP99/state", {"state": "HELD"}, "topic"),
+        ("plant/a b/state", {"state": "HELD"}, "topic"),
+        ("elsewhere", {}, "topic"),
+    ],
+)
+def test_what_is_wrong_is_named(topic: str, payload: Any, path: str) -> None:
+    with pytest.raises(BadField) as error:
+        take(topic, payload, "OP30")
+    assert error.value.path == path
+
+
+def test_whatever_comes_is_taken_or_refused() -> None:
+    for raw in (b"", b"null", b"[]", b"1e999", b"[" * 2000, b'{"ts":1e400}', b"\x00", b'"\\ud800"', b'{"ts": 9999999999999999999999, "v": 1}'):
+        for topic in ("plant/A/signal/x", "plant/A/state", "plant/A/operation", "raw/x"):
+            try:
+                mapping().take(topic, raw, T)
+            except BadInput:
+                pass
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "is_match"),
+    [
+        ("a/+/c", "a/b/c", True), ("a/+/c", "a/b/d", False), ("a/#", "a", True), ("a/#", "a/b/c", True), ("#", "a/b", True),
+        ("#", "$SYS/x", False), ("+/x", "$SYS/x", False), ("a/+", "a/b/c", False), ("a/b", "a/b", True), ("+", "a", True),
+    ],
+)  # fmt: skip
+def test_filters(pattern: str, topic: str, is_match: bool) -> None:
+    assert matches(pattern.split("/"), topic.split("/")) is is_match
+
+
+def test_pointers_and_times() -> None:
+    assert pointer({"a/b": [{"m~n": 5}]}, "/a~1b/0/m~0n") == 5
+    assert nanoseconds(1.5, "s") == 1_500_000_000
+    assert nanoseconds(T, "ns") == T
+    assert nanoseconds("2023-11-14T22:13:20.000001Z", "iso") == T + 1000
+    with pytest.raises(BadField):
+        nanoseconds("2023-11-14T22:13:20", "iso")
+
+
+def test_a_redelivery_is_recognised_over_a_restart_and_an_equal_message_is_not_one() -> None:
+    memory = Memory(4)
+    assert not memory.is_repeat("t", b"1", False)
+    assert not memory.is_repeat("t", b"1", False)
+    again = Memory(4, memory.state())
+    assert again.is_repeat("t", b"1", True)
+    assert not again.is_repeat("u", b"1", True)
+    for number in range(4):
+        again.is_repeat("t", b"x%d" % number, False)
+    assert not again.is_repeat("t", b"1", True)
+
+
+def test_every_machine_heard_of_gets_the_gaps() -> None:
+    memory = Memory(4)
+    memory.took([Reading("A", "x", T, 1.0, 0, T), Reading("B", "x", T + 5, 1.0, 0, T)])
+    gaps = memory.gaps("mqtt_session_lost", T + 9, "", possible=False)
+    assert [(g.machine, g.fields["of"], g.fields["t_from"], g.fields["t_to"]) for g in gaps] == [
+        ("A", "signals", T, T + 9), ("A", "production", T, T + 9), ("B", "signals", T + 5, T + 9), ("B", "production", T + 5, T + 9),
+    ]  # fmt: skip
+
+
+def test_a_state_is_told_again_unless_the_machine_told_a_newer_one() -> None:
+    memory = Memory(4)
+    for machine in ("A", "B"):
+        memory.took([Draft(machine, T, T, MachineStateChanged, {"state": "EXECUTE", "product": "P", "by": "machine"})])
+    assert [(d.machine, d.fields["state"]) for d in memory.away(T + 9)] == [("A", "NO_DATA"), ("B", "NO_DATA")]
+    assert memory.away(T + 10) == []
+    memory = Memory(4, memory.state())
+    memory.took([Draft("A", T + 20, T + 20, MachineStateChanged, {"state": "HELD"})])
+    assert [(d.machine, d.fields["state"], d.time) for d in memory.back(T + 21)] == [("B", "EXECUTE", T + 21)]

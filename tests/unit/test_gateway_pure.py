@@ -1,0 +1,117 @@
+"""The gateway's small pure parts: books, clocks, pauses, library values, recordings' lines."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from asyncua import ua
+
+from shinkei_events.errors import BadField
+from shinkei_events.model.operation import Operation
+from shinkei_gateway.backoff import Backoff
+from shinkei_gateway.clock_watch import ClockWatch
+from shinkei_gateway.file_source import items_of
+from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.machine_json import HistoryLine, parse
+from shinkei_gateway.opcua.sample import Sample, sample_of
+from shinkei_gateway.reconcile import HOUR_NS, Books, Run, differs
+
+T = 1_700_000_000_000_000_000
+S = 1_000_000_000
+
+
+def test_books_balance_and_follow_what_is_sent_and_stored() -> None:
+    books = Books()
+    books.enter("src", T, [Run("e/M/signals", 1, 11), Run("e/M/quarantine", 1, 2), Run("e/M/production", 1, 3)], received=13, own=2, duplicate=2)
+    books.enter("src", T + HOUR_NS, [Run("e/M/signals", 11, 16)], received=5)
+    state = {"e/M/signals": (16, 14, 12), "e/M/quarantine": (2, 2, 1), "e/M/production": (3, 3, 3)}
+    first, second = books.rows(state)
+    assert (first["received"], first["own"], first["duplicate"], first["quarantined"], first["numbered"]) == (13, 2, 2, 1, 12)
+    assert (first["sent"], first["stored"], second["sent"], second["stored"]) == (13, 12, 3, 1)
+    assert not differs(first)
+    assert differs(first | {"received": 12})
+    assert Books(books.encode()).rows(state) == [first, second]
+
+
+def test_numbers_given_before_a_crash_are_entered_from_the_spool() -> None:
+    books = Books()
+    books.enter("src", T, [Run("e/M/signals", 1, 11)], received=10)
+    again = Books(books.encode())
+    assert again.recover({"e/M/signals": 15, "e/N/signals": 4}, lambda machine: f"of-{machine}", T) == 7
+    rows = {row["source"]: row for row in again.rows({})}
+    assert (rows["of-M"]["numbered"], rows["of-N"]["numbered"]) == (4, 3)
+    assert not any(differs(row) for row in rows.values())
+
+
+def test_books_forget_after_two_days() -> None:
+    books = Books()
+    for hour in range(60):
+        books.enter("src", T + hour * HOUR_NS, [], received=1)
+    assert len(books.rows({})) == 48
+
+
+def test_a_clock_behind_shows_only_when_even_the_newest_value_is_old() -> None:
+    watch = ClockWatch(5 * S)
+    assert all(watch.sample(T + at * S - (60 * S if at % 2 else 0), T + at * S) is None for at in range(40))
+    late = [watch.sample(T + at * S - 60 * S, T + at * S) for at in range(40, 90)]
+    (found,) = [one for one in late if one is not None]
+    assert (found.within, found.skew) == (False, -60 * S)
+
+
+def test_pauses_grow_to_their_limit_and_are_spread() -> None:
+    backoff = Backoff(5.0, lambda low, high: high)
+    assert [backoff.pause() for _ in range(7)] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    backoff.reset()
+    assert backoff.pause() == 0.2
+    spread = Backoff(5.0, random.Random(1).uniform)
+    assert len({spread.pause() for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize(
+    ("variant", "value"),
+    [
+        (ua.Variant(1.5, ua.VariantType.Double), 1.5),
+        (ua.Variant(2**63 - 1, ua.VariantType.Int64), 2**63 - 1),
+        (ua.Variant(True, ua.VariantType.Boolean), True),
+        (ua.Variant("圧", ua.VariantType.String), "圧"),
+        (ua.Variant([1, 2], ua.VariantType.Int32), [1, 2]),
+        (ua.Variant(b"\x00\xff", ua.VariantType.ByteString), "AP8="),
+        (ua.Variant(datetime(2023, 11, 14, 22, 13, 20, 5, UTC), ua.VariantType.DateTime), "2023-11-14T22:13:20.000005000Z"),
+        (ua.Variant(uuid.UUID(int=1), ua.VariantType.Guid), "00000000-0000-0000-0000-000000000001"),
+        (ua.Variant(ua.LocalizedText("x", "en"), ua.VariantType.LocalizedText), "x"),
+        (ua.Variant(ua.NodeId("a", 2), ua.VariantType.NodeId), "ns=2;s=a"),
+        (ua.Variant(ua.Range(0.0, 9.0), ua.VariantType.ExtensionObject), {"Low": 0.0, "High": 9.0}),
+        (ua.Variant(None, ua.VariantType.Null), None),
+    ],
+)
+def test_library_values(variant: Any, value: Any) -> None:
+    data = ua.DataValue(variant, ua.StatusCode(0), datetime(2023, 11, 14, 22, 13, 20, 1, UTC))
+    assert sample_of(data) == Sample(value, 0, T + 1000, None)
+    assert type(sample_of(data).value) is type(value)
+
+
+def test_a_matrix_is_nested_and_an_unknown_structure_is_an_error_of_its_own() -> None:
+    matrix = ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32)
+    assert sample_of(ua.DataValue(matrix)).value == [[1, 2, 3], [4, 5, 6]]
+    unknown = sample_of(ua.DataValue(ua.Variant(ua.ExtensionObject(), ua.VariantType.ExtensionObject)))
+    assert unknown.error is not None
+
+
+def test_lines_of_a_recording() -> None:
+    def line(text: str) -> list[Reading | Draft]:
+        return items_of(parse(HistoryLine, text), T, "past")
+
+    assert line('{"m":"A","t":5,"signal":"x","v":1}') == [Reading("A", "x", 5, 1, 0, T)]
+    (draft,) = line('{"m":"A","t":9,"operation":{"kind":"inspect","station":"A","started":1,"ended":9,"counter":3}}')
+    assert isinstance(draft, Draft)
+    assert (draft.type, draft.time, draft.fields["kind"]) == (Operation, 9, "inspect")
+    (draft,) = line('{"m":"A","t":7,"state":{"state":"HELD"}}')
+    assert draft.time == 7
+    with pytest.raises(BadField):
+        line('{"m":"A","t":7}')
+    with pytest.raises(BadField):
+        line('{"m":"a/b","t":7,"signal":"x","v":1}')

@@ -1,0 +1,93 @@
+"""The gateway's section: the sample is complete and right, wrong keys are named, defaults are inherited."""
+
+from __future__ import annotations
+
+import tomllib
+from copy import deepcopy
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import pytest
+
+from shinkei_events.errors import BadConfig
+from shinkei_events.settings import strict
+from shinkei_gateway import settings as module
+from shinkei_gateway.settings import FileSource, GatewaySettings, MqttSource, OpcuaSource, sources_of
+
+
+@pytest.fixture
+def sample() -> dict[str, Any]:
+    text = files("shinkei_gateway").joinpath("sample.toml").read_text()
+    return tomllib.loads(text)["gateway"]
+
+
+def keys(raw: Any) -> set[str]:
+    if isinstance(raw, dict):
+        return set(raw) | {key for value in raw.values() for key in keys(value)}
+    return {key for value in raw for key in keys(value)} if isinstance(raw, list) else set()
+
+
+def test_the_sample_is_right(sample: dict[str, Any]) -> None:
+    found = sources_of(strict(sample, GatewaySettings, "gateway"))
+    assert {type(source) for source in found.values()} == {OpcuaSource, MqttSource, FileSource}
+
+
+def test_the_sample_has_every_key_there_is(sample: dict[str, Any]) -> None:
+    structs = [s for s in vars(module).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
+    wanted = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
+    assert wanted - keys(sample) == set()
+
+
+def test_defaults_are_inherited_and_overridden(sample: dict[str, Any]) -> None:
+    sample["defaults"]["opcua"]["publish"] = "250ms"
+    press = sources_of(strict(sample, GatewaySettings, "gateway"))["press"]
+    assert isinstance(press, OpcuaSource)
+    assert press.publish == 0.25
+    sample["sources"]["press"]["publish"] = "1s"
+    press = sources_of(strict(sample, GatewaySettings, "gateway"))["press"]
+    assert isinstance(press, OpcuaSource)
+    assert press.publish == 1.0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        (("frame_ages",), "1s", "gateway"),
+        (("frame_age",), "100", "gateway.frame_age"),
+        (("sources", "press", "security"), "maybe", "gateway.sources.press.security"),
+        (("sources", "press", "type"), "modbus", "gateway.sources.press"),
+        (("sources", "press", "url"), "http://x:1", "gateway.sources.press.url"),
+        (("sources", "press", "url"), "opc.tcp://user:pw@x:1", "gateway.sources.press.url"),
+        (("sources", "press", "machine"), "a/b", "gateway.sources.press.machine"),
+        (("sources", "press", "signals", 0, "node"), "ns=2;s=Force", "gateway.sources.press.signals[0].node"),
+        (("sources", "press", "signals", 1, "name"), "force", "gateway.sources.press.signals"),
+        (("sources", "press", "state", "map"), {"6": "RUNNING"}, "gateway.sources.press.state.map"),
+        (("sources", "press", "handshakes", 0, "trigger"), "", "gateway.sources.press.handshakes[0].trigger"),
+        (("sources", "cell", "password"), "geheim", "gateway.sources.cell.password"),
+        (("sources", "cell", "topics", 0, "filter"), "a/#/b", "gateway.sources.cell.topics[0].filter"),
+        (("sources", "cell", "topics", 0, "signal"), "", "gateway.sources.cell.topics[0].signal"),
+        (("sources", "cell", "topics", 0, "time"), "ts", "gateway.sources.cell.topics[0].time"),
+        (("defaults", "mqtt", "qoss"), 1, "gateway.sources.cell"),
+    ],
+)
+def test_what_is_wrong_is_named(sample: dict[str, Any], path: tuple[Any, ...], value: Any, key: str) -> None:
+    raw = deepcopy(sample)
+    at: Any = raw
+    for part in path[:-1]:
+        at = at[part]
+    at[path[-1]] = value
+    with pytest.raises(BadConfig) as error:
+        strict(raw, GatewaySettings, "gateway")
+    assert error.value.field.startswith(key)
+
+
+def test_security_must_be_said(sample: dict[str, Any]) -> None:
+    del sample["sources"]["press"]["security"]
+    with pytest.raises(BadConfig, match="security"):
+        strict(sample, GatewaySettings, "gateway")
+
+
+def test_the_queue_covers_the_promised_outage() -> None:
+    source = OpcuaSource(url="opc.tcp://x:1", machine="M", security="none", sampling=module.Duration(0.1), outage=module.Duration(60))
+    assert source.queue_of() == 600

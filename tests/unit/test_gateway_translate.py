@@ -1,0 +1,247 @@
+"""Notifications of one machine into readings, events, gaps and a resume state."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shinkei_events.model.machine import EnergyCounted, MachineStateChanged, SetupChanged
+from shinkei_events.model.numbered import ClockSkew
+from shinkei_events.model.operation import Operation
+from shinkei_events.model.quarantine import Quarantined
+from shinkei_events.settings import strict
+from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.opcua.plan import plan
+from shinkei_gateway.opcua.sample import Sample
+from shinkei_gateway.opcua.translate import Translated, Translator
+from shinkei_gateway.settings import OpcuaSource
+
+S = 1_000_000_000
+T = 1_700_000_000 * S
+SETTINGS = strict(
+    {
+        "type": "opcua",
+        "url": "opc.tcp://127.0.0.1:4840",
+        "machine": "M1",
+        "security": "none",
+        "signals": [{"node": "s=a", "name": "a"}, {"node": "s=b", "name": "b"}],
+        "state": {"node": "s=State", "reason": "s=Reason", "product": "s=Product", "map": {"6": "EXECUTE"}},
+        "setup": [{"slot": "tool", "node": "s=Tool", "type": "tool"}],
+        "energy": {"node": "s=Energy", "medium": "electricity", "unit": "kWh"},
+        "handshakes": [{"name": "cycle", "trigger": "s=Done", "operation": "s=Op", "readings": {"leak": "s=Leak"}}],
+    },
+    OpcuaSource,
+    "x",
+)
+ITEMS = plan(SETTINGS)
+BY_NODE = {item.node: item for item in ITEMS}
+FLAT = {"s=Done": 0, "s=State": "6", "s=Tool": "T1"}
+
+
+class Machine:
+    """A translator with the steps that a source takes."""
+
+    def __init__(self, resume: dict[str, Any] | None = None) -> None:
+        self.translator = Translator("src", SETTINGS, ITEMS, resume, 0)
+
+    def say(self, time: float, values: dict[str, Any], *, status: int = 0, received: float | None = None, now: int = 0) -> Translated:
+        samples = [(BY_NODE[node], sample(time, value, status)) for node, value in values.items()]
+        return self.translator.take(samples, T + int((time if received is None else received) * S), now)
+
+
+def sample(time: float, value: Any, status: int = 0) -> Sample:
+    return Sample(value, status, T + int(time * S), T + int(time * S))
+
+
+def operation(counter: int, ended: float, **more: Any) -> str:
+    fields = {"kind": "process", "station": "M1", "started": T, "ended": T + int(ended * S), "counter": counter, "result": "pass"}
+    return json.dumps(fields | more)
+
+
+def drafts(found: Translated, kind: type[Any]) -> list[Draft]:
+    return [item for item in found.items if isinstance(item, Draft) and item.type is kind]
+
+
+def readings(found: Translated) -> list[Reading]:
+    return [item for item in found.items if isinstance(item, Reading)]
+
+
+def test_readings_keep_source_time_and_full_status() -> None:
+    found = Machine().say(1, {"s=a": 1.5}, status=0x40000000, received=1.2)
+    assert readings(found) == [Reading("M1", "a", T + S, 1.5, 0x40000000, T + int(1.2 * S), None)]
+    assert found.gaps == []
+
+
+def test_nothing_is_claimed_to_be_missing_at_the_first_connection_ever() -> None:
+    assert Machine().say(1, FLAT | {"s=a": 1.0, "s=b": 2.0}).gaps == []
+
+
+def test_a_channel_that_was_not_written_meanwhile_lost_nothing() -> None:
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})
+    machine.translator.interrupted("session_lost")
+    found = machine.say(1, FLAT | {"s=a": 1.0, "s=b": 2.0}, received=9)
+    assert found.gaps == []
+    assert readings(found) == []
+    assert found.repeats == len(FLAT) + 2
+    assert readings(machine.say(10, {"s=a": 3.0})) != []
+
+
+def test_a_channel_that_was_written_meanwhile_has_a_gap_from_its_last_value_to_its_first() -> None:
+    machine = Machine()
+    machine.say(1, {"s=a": 1.0, "s=b": 2.0})
+    machine.say(2, {"s=b": 2.5})
+    machine.translator.interrupted("session_lost")
+    samples = [(BY_NODE["s=a"], sample(1, 1.0)), (BY_NODE["s=b"], sample(7, 3.0))]
+    found = machine.translator.take(samples, T + 8 * S, 0)
+    (gap,) = found.gaps
+    assert gap.fields["channels"] == ["b"]
+    assert (gap.fields["t_from"], gap.fields["t_to"], gap.fields["possible"]) == (T + 2 * S, T + 7 * S, True)
+    assert [reading.channel for reading in readings(found)] == ["b"]
+
+
+def test_when_all_channels_have_a_gap_it_names_none() -> None:
+    machine = Machine()
+    machine.say(1, {"s=a": 1.0, "s=b": 2.0})
+    machine.translator.interrupted("session_lost")
+    (gap,) = machine.say(5, {"s=a": 1.0, "s=b": 2.0}).gaps
+    assert (gap.fields["channels"], gap.fields["cause"]) == ([], "session_lost")
+
+
+def test_over_a_restart_the_same_holds() -> None:
+    first = Machine().say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})
+    found = Machine(json.loads(json.dumps(first.resume))).say(6, {"s=a": 1.0})
+    (gap,) = found.gaps
+    assert (gap.fields["cause"], gap.fields["t_from"], gap.fields["t_to"]) == ("gateway_down", T + S, T + 6 * S)
+    assert Machine(first.resume).say(1, FLAT | {"s=a": 1.0, "s=b": 2.0}).items == []
+
+
+def test_an_overflow_is_a_gap_of_that_channel_alone() -> None:
+    machine = Machine()
+    machine.say(1, {"s=a": 1.0})
+    (gap,) = machine.say(4, {"s=a": 9.0}, status=0x480).gaps
+    assert (gap.fields["cause"], gap.fields["channels"], gap.fields["at_least"]) == ("overflow", ["a"], 1)
+    assert (gap.fields["t_from"], gap.fields["t_to"]) == (T + S, T + 4 * S)
+
+
+def test_a_value_that_is_no_number_is_kept_as_bad_and_quarantined() -> None:
+    found = Machine().say(1, {"s=a": float("nan"), "s=b": 1.0})
+    assert [(r.channel, r.value, r.status) for r in readings(found)] == [("a", None, 0x803C0000), ("b", 1.0, 0)]
+    assert [draft.fields["raw"] for draft in drafts(found, Quarantined)] == [b"nan"]
+    assert found.own == 1
+
+
+def test_an_undecodable_value_does_not_stop_its_neighbours() -> None:
+    bad = Sample("ExtensionObject(...)", 0, T, T, "no word for it")
+    found = Machine().translator.take([(BY_NODE["s=a"], bad), (BY_NODE["s=b"], sample(0, 1.0))], T, 0)
+    assert [(r.channel, r.value, r.status) for r in readings(found)] == [("a", None, 0x80070000), ("b", 1.0, 0)]
+    assert [draft.fields["reason"] for draft in drafts(found, Quarantined)] == ["no word for it"]
+
+
+def test_state_and_companions_written_together_are_one_change() -> None:
+    machine = Machine()
+    found = machine.say(1, {"s=Reason": "chip_jam", "s=Product": "P1", "s=State": "HELD"})
+    (draft,) = drafts(found, MachineStateChanged)
+    assert (draft.time, draft.fields["state"], draft.fields["reason"], draft.fields["product"]) == (T + S, "HELD", "chip_jam", "P1")
+    (draft,) = drafts(machine.say(2, {"s=State": "6", "s=Reason": ""}), MachineStateChanged)
+    assert (draft.fields["state"], draft.fields["code"], draft.fields["reason"]) == ("EXECUTE", "6", None)
+    assert machine.say(3, {"s=State": "6"}).items == []
+
+
+def test_a_state_nobody_knows_goes_to_quarantine() -> None:
+    found = Machine().say(1, {"s=State": "77", "s=a": 1.0})
+    assert [draft.fields["raw"] for draft in drafts(found, Quarantined)] == [b"77"]
+    assert len(readings(found)) == 1
+
+
+def test_a_lost_machine_is_no_data_and_then_what_it_says() -> None:
+    machine = Machine()
+    machine.say(1, {"s=State": "6", "s=a": 1.0})
+    machine.translator.interrupted("session_lost")
+    away = machine.translator.away(T + 9 * S)
+    assert away is not None
+    assert (away.fields["state"], away.time, away.fields["by"]) == ("NO_DATA", T + S, "gateway")
+    assert machine.translator.away(T + 10 * S) is None
+    samples = [(BY_NODE["s=State"], sample(1, "6")), (BY_NODE["s=a"], sample(20, 1.0))]
+    (back,) = drafts(machine.translator.take(samples, T + 20 * S, 0), MachineStateChanged)
+    assert (back.fields["state"], back.time) == ("EXECUTE", T + 20 * S)
+
+
+def test_a_changed_tool_is_unmounted_and_mounted() -> None:
+    machine = Machine()
+    assert [d.fields["action"] for d in drafts(machine.say(1, {"s=Tool": "T1"}), SetupChanged)] == ["mounted"]
+    found = drafts(machine.say(2, {"s=Tool": '{"unit": "T2", "item": "DRILL", "certainty": 0.5}'}), SetupChanged)
+    assert [(d.fields["unit"], d.fields["action"], d.fields["certainty"]) for d in found] == [("T1", "unmounted", 0.5), ("T2", "mounted", 0.5)]
+    assert drafts(machine.say(3, {"s=Tool": "{broken"}), Quarantined) != []
+
+
+def test_energy_is_counted_and_text_is_refused() -> None:
+    machine = Machine()
+    (draft,) = drafts(machine.say(1, {"s=Energy": 12}), EnergyCounted)
+    assert draft.fields == {"medium": "electricity", "value": 12.0, "unit": "kWh"}
+    assert drafts(machine.say(2, {"s=Energy": "much"}), Quarantined) != []
+
+
+def test_a_cycle_is_one_operation_with_the_readings_of_its_nodes() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    text = operation(1, 5, readings=[{"name": "leak", "value": 9.0, "unit": "mL/min"}])
+    (draft,) = drafts(machine.say(5, {"s=Done": 1, "s=Op": text, "s=Leak": 0.42}), Operation)
+    (reading,) = draft.fields["readings"]
+    assert (reading.value, reading.unit, draft.time, draft.fields["unknown"]) == (0.42, "mL/min", T + 5 * S, [])
+
+
+def test_the_same_edge_after_a_restart_is_the_same_operation() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    said = {"s=Done": 1, "s=Op": operation(1, 5), "s=Leak": 0.4}
+    (first,) = drafts(machine.say(5, said), Operation)
+    (again,) = drafts(Machine().say(5, said), Operation)
+    assert first.fields["operation_id"] == again.fields["operation_id"]
+
+
+def test_cycles_missed_over_a_cut_are_a_gap_with_their_number() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    machine.say(5, {"s=Done": 1, "s=Op": operation(1, 5), "s=Leak": 0.4})
+    machine.translator.interrupted("session_lost")
+    found = machine.say(30, {"s=Done": 4, "s=Op": operation(4, 30), "s=Leak": 0.5})
+    gaps = [gap.fields for gap in found.gaps if gap.fields["of"] == "production"]
+    assert [(g["at_least"], g["possible"], g["t_from"], g["t_to"]) for g in gaps] == [(2, False, T + 5 * S, T + 30 * S)]
+    assert len(drafts(found, Operation)) == 1
+
+
+def test_a_cycle_without_its_values_goes_out_with_them_unknown_and_a_gap() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    machine.say(5, {"s=Done": 1, "s=Op": operation(1, 5), "s=Leak": 0.4})
+    assert machine.say(10, {"s=Done": 2}).items == []
+    assert {item.node for item in machine.translator.to_read(2 * S)} == {"s=Op", "s=Leak"}
+    found = machine.translator.idle(T + 12 * S, 3 * S)
+    assert found is not None
+    (draft,) = drafts(found, Operation)
+    assert {"kind", "inputs", "readings.leak"} <= set(draft.fields["unknown"])
+    assert [gap.fields["of"] for gap in found.gaps] == ["production"]
+
+
+def test_an_operation_that_is_none_goes_to_quarantine_with_its_bytes() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    found = machine.say(5, {"s=Done": 1, "s=Op": '{"kind": "dance"}', "s=Leak": 0.4})
+    assert drafts(found, Operation) == []
+    assert [draft.fields["raw"] for draft in drafts(found, Quarantined)] == [b'{"kind": "dance"}']
+
+
+def test_a_clock_that_is_off_is_told_once_and_when_it_is_right_again() -> None:
+    machine = Machine()
+    machine.say(0, {"s=a": 0.0}, received=0)
+    found = [machine.say(at + 60, {"s=a": at}, received=at) for at in range(1, 5)]
+    assert [bool(drafts(one, ClockSkew)) for one in found] == [True, False, False, False]
+    later = [machine.say(at, {"s=a": at}, received=at + 0.1) for at in range(70, 100)]
+    told = [draft.fields["within"] for one in later for draft in drafts(one, ClockSkew)]
+    assert told == [True]
+
+
+def test_a_node_that_was_never_written_is_no_error() -> None:
+    found = Machine().say(1, {"s=State": None, "s=Tool": None, "s=Op": None, "s=Done": None})
+    assert found.items == []
