@@ -204,5 +204,5 @@ grant select, insert, update on watermark, fence to shinkei_store, shinkei_trace
 grant select, insert, delete on refused to shinkei_store, shinkei_trace, shinkei_detect, shinkei_alerts, shinkei_ui;
 grant select, insert, update, delete on outbox to shinkei_store, shinkei_trace, shinkei_detect, shinkei_alerts, shinkei_ui;
 grant usage on sequence outbox_number to shinkei_store, shinkei_trace, shinkei_detect, shinkei_alerts, shinkei_ui;
-grant select on stream, recorder, series to shinkei_store, shinkei_trace, shinkei_detect, shinkei_alerts, shinkei_ui;
+grant select on stream, recorder, series, migration to shinkei_store, shinkei_trace, shinkei_detect, shinkei_alerts, shinkei_ui;
 grant insert, update on stream, recorder to shinkei_store;

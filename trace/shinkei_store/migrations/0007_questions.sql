@@ -50,25 +50,18 @@ create function gaps_between(of_machine text, since timestamptz, upto timestampt
   where g.machine = of_machine and coalesce(g.t_from, g.t_to, to_ns(g.recorded)) < to_ns(upto) and coalesce(g.t_to, g.t_from, to_ns(g.recorded)) >= to_ns(since)
   order by g.t_from nulls last, g.recorded $$;
 
--- The one way to ask for a signal: about `points` rows from readings or roll-ups, whichever serve, and with them what is missing.
--- origin: rows (single readings or bins of them), rollup, gap (from ts until `until` something is or may be missing; detail says why; mean is null,
--- which breaks a line on a chart), frames (no rows are kept of this signal and the span is too short for roll-ups: decode the frames of the machine).
-create function read_signal(of_machine text, of_signal text, t_from timestamptz, t_to timestamptz, points integer default 1000)
+-- Values of a signal from readings or roll-ups, whichever serve; `read_signal` is the one to ask.
+create function signal_values(of_machine text, of_signal text, since timestamptz, upto timestamptz, points integer)
 returns table (ts timestamptz, mean double precision, low double precision, high double precision, n bigint, bad bigint, origin text, until timestamptz, detail text)
 language plpgsql stable as $$
 declare
   of_id integer;
-  seconds double precision := extract(epoch from t_to - t_from);
+  seconds double precision := extract(epoch from upto - since);
   step double precision := greatest(seconds / greatest(points, 1), 0.000001);
   level_of integer := case when step >= 3600 then 3600 when step >= 900 then 900 when step >= 60 then 60 else 0 end;
   bin interval;
   rows_kept bigint;
 begin
-  return query
-    select greatest(to_ts(g.t_from), t_from), null::float8, null::float8, null::float8, 0::bigint, 0::bigint, 'gap', least(coalesce(to_ts(g.t_to), t_to), t_to),
-      g.cause || case when g.possible then ' (possible)' else '' end
-    from gaps_between(of_machine, t_from, t_to) g
-    where g.kind in ('signals', 'history') and (g.channels = '{}' or of_signal = any (g.channels));
   select s.id into of_id from signal s where s.machine = of_machine and s.name = of_signal;
   if of_id is null then return; end if;
   if level_of > 0 then
@@ -76,30 +69,43 @@ begin
     return query
       select date_bin(bin, r.ts, timestamptz '2020-01-06 00:00+00'), sum(r.total) / nullif(sum(r.n - r.bad), 0), min(r.low), max(r.high),
         sum(r.n)::bigint, sum(r.bad)::bigint, 'rollup', null::timestamptz, null::text
-      from rollup r where r.signal_id = of_id and r.level = level_of and r.ts >= date_bin(level_of * interval '1 second', t_from, timestamptz '2020-01-06 00:00+00') and r.ts < t_to
+      from rollup r where r.signal_id = of_id and r.level = level_of and r.ts >= date_bin(level_of * interval '1 second', since, timestamptz '2020-01-06 00:00+00') and r.ts < upto
       group by 1 order by 1;
     if found then return; end if;
   end if;
-  select count(*) into rows_kept from (select 1 from reading r where r.signal_id = of_id and r.ts >= t_from and r.ts < t_to limit points + 1) c;
+  select count(*) into rows_kept from (select 1 from reading r where r.signal_id = of_id and r.ts >= since and r.ts < upto limit points + 1) c;
   if rows_kept > points then
     return query
-      select date_bin(step * interval '1 second', r.ts, t_from), avg(r.value) filter (where r.status < 2147483648),
+      select date_bin(step * interval '1 second', r.ts, since), avg(r.value) filter (where r.status < 2147483648),
         min(r.value) filter (where r.status < 2147483648), max(r.value) filter (where r.status < 2147483648), count(*),
         count(*) filter (where r.status >= 2147483648), 'rows', null::timestamptz, null::text
-      from reading r where r.signal_id = of_id and r.ts >= t_from and r.ts < t_to group by 1 order by 1;
+      from reading r where r.signal_id = of_id and r.ts >= since and r.ts < upto group by 1 order by 1;
   elsif rows_kept > 0 then
     return query
       select r.ts, case when r.status < 2147483648 then r.value end, case when r.status < 2147483648 then r.value end,
         case when r.status < 2147483648 then r.value end, 1::bigint, (r.status >= 2147483648)::int::bigint, 'rows', null::timestamptz, null::text
-      from reading r where r.signal_id = of_id and r.ts >= t_from and r.ts < t_to order by r.ts, r.number;
+      from reading r where r.signal_id = of_id and r.ts >= since and r.ts < upto order by r.ts, r.number;
   else
     return query
-      select t_from, null::float8, null::float8, null::float8, 0::bigint, 0::bigint, 'frames', t_to, count(*) || ' frames'
+      select since, null::float8, null::float8, null::float8, 0::bigint, 0::bigint, 'frames', upto, count(*) || ' frames'
       from frame f join stream s on s.id = f.stream_id
-      where s.machine = of_machine and s.kind in ('signals', 'history') and f.t1 >= to_ns(t_from) and f.t0 < to_ns(t_to)
+      where s.machine = of_machine and s.kind in ('signals', 'history') and f.t1 between to_ns(since) and to_ns(upto) + 86400000000000 and f.t0 < to_ns(upto)
       having count(*) > 0;
   end if;
 end $$;
+
+-- The one way to ask for a signal: about `points` rows in the order of time, and among them what is missing.
+-- origin: rows (single readings or bins of them), rollup, gap (from ts until `until` something is or may be missing; detail says why; mean is null,
+-- which breaks a line on a chart), frames (no rows are kept of this signal and the span is too short for roll-ups: decode the frames of the machine).
+create function read_signal(of_machine text, of_signal text, since timestamptz, upto timestamptz, points integer default 1000)
+returns table (ts timestamptz, mean double precision, low double precision, high double precision, n bigint, bad bigint, origin text, until timestamptz, detail text)
+language sql stable as $$
+  select * from signal_values(of_machine, of_signal, since, upto, points)
+  union all
+  select greatest(to_ts(g.t_from), since), null, null, null, 0, 0, 'gap', least(coalesce(to_ts(g.t_to), upto), upto), g.cause || case when g.possible then ' (possible)' else '' end
+  from gaps_between(of_machine, since, upto) g
+  where g.kind in ('signals', 'history') and (g.channels = '{}' or of_signal = any (g.channels))
+  order by 1, 7 $$;
 
 -- Units worked on at a machine in a span: every operation that overlaps it. Operations last minutes; the few that take more than an hour have an index.
 create index event_long on event (machine, ts) where ts - started > 3600000000000;
