@@ -50,7 +50,10 @@ def plant(tmp_path: Path) -> PlantFile:
 def start(plant: PlantFile) -> subprocess.Popen[str]:
     paths = os.pathsep.join(str(ROOT / part) for part in ("trace", "stream"))
     return subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(plant.path)], env=os.environ | {"PYTHONPATH": paths, "SHINKEI_DIR": str(plant.dir)}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVE, str(plant.path)],
+        env=os.environ | {"PYTHONPATH": paths, "SHINKEI_DIR": str(plant.dir)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -81,7 +84,9 @@ def test_before_its_first_start_the_database_is_not_connected(plant: PlantFile) 
         pool.connect(plant, "store")
 
 
-def test_it_is_there_with_schema_and_master_data_and_ends_when_asked(plant: PlantFile, process: subprocess.Popen[str]) -> None:
+def test_it_is_there_with_schema_and_master_data_and_ends_when_asked(
+    plant: PlantFile, process: subprocess.Popen[str]
+) -> None:
     serving(plant, process)
     with pool.connect(plant, "ui") as conn:
         assert one(conn, "select current_user") == "shinkei_ui"
@@ -119,7 +124,9 @@ def test_a_killed_server_comes_back_and_readers_find_it(plant: PlantFile, proces
         eventually(answers, 30)
 
 
-def test_a_second_process_of_the_same_folder_is_refused_and_the_first_goes_on(plant: PlantFile, process: subprocess.Popen[str]) -> None:
+def test_a_second_process_of_the_same_folder_is_refused_and_the_first_goes_on(
+    plant: PlantFile, process: subprocess.Popen[str]
+) -> None:
     serving(plant, process)
     second = start(plant)
     said, _ = second.communicate(timeout=60)
@@ -130,7 +137,9 @@ def test_a_second_process_of_the_same_folder_is_refused_and_the_first_goes_on(pl
     assert read_run(plant.dir, "database") is not None
 
 
-def test_a_second_start_keeps_what_is_stored_and_applies_what_changed(plant: PlantFile, process: subprocess.Popen[str]) -> None:
+def test_a_second_start_keeps_what_is_stored_and_applies_what_changed(
+    plant: PlantFile, process: subprocess.Popen[str]
+) -> None:
     serving(plant, process)
     process.send_signal(signal.SIGTERM)
     process.wait(20)

@@ -89,7 +89,9 @@ def test_the_password_is_asked_for_and_kept_private(tmp_path: Path) -> None:
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(psycopg.conninfo.make_conninfo(server.dsn(), password="guess"))
         with psycopg.connect(server.dsn("shinkei_admin")) as conn:
-            secrets = conn.execute("select rolpassword from pg_authid where rolname like 'shinkei%' and rolcanlogin").fetchall()
+            secrets = conn.execute(
+                "select rolpassword from pg_authid where rolname like 'shinkei%' and rolcanlogin"
+            ).fetchall()
             addresses = conn.execute("show listen_addresses").fetchone()
     assert len(secrets) == 2
     assert all(str(secret[0]).startswith("SCRAM-SHA-256$") for secret in secrets)
@@ -230,12 +232,16 @@ def test_as_root_the_server_is_nobody_of_this_machine(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not AS_ROOT, reason="a normal user's server reads the binaries as that user")
 @pytest.mark.parametrize("beside", [True, False])
-def test_binaries_that_the_servers_uid_cannot_reach_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool) -> None:
+def test_binaries_that_the_servers_uid_cannot_reach_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
     """Beside the data where that can be reached, else at the system's place; no mode of a folder above changes."""
     original = binaries.find_binaries()
     package = tmp_path / "private" / original.parent.parent.name
     package.parent.mkdir(mode=0o700)
-    shutil.copytree(original.parent, package / original.parent.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    shutil.copytree(
+        original.parent, package / original.parent.name, symlinks=True, ignore=shutil.ignore_patterns("include")
+    )
     shutil.copytree(original.parents[2] / f"{binaries.PACKAGE}.libs", package.with_name(f"{binaries.PACKAGE}.libs"))
     monkeypatch.setattr(binaries, "find_binaries", lambda: package / original.parent.name / "bin")
     with open_folder() as place:

@@ -47,15 +47,26 @@ def after(time: datetime) -> float:
 
 # ---- states ------------------------------------------------------------------------------------------------------------
 def states(db: Connection[Any], begin: float, end: float) -> list[tuple[Any, ...]]:
-    rows = db.execute("select t0, t1, state, reason from machine_states('OP10', %s, %s)", (at(begin), at(end))).fetchall()
+    rows = db.execute(
+        "select t0, t1, state, reason from machine_states('OP10', %s, %s)", (at(begin), at(end))
+    ).fetchall()
     return [(after(t0), after(t1), state, reason) for t0, t1, state, reason in rows]
 
 
 def test_states_are_cut_to_the_span_and_nothing_known_is_no_data(db: Connection[Any]) -> None:
     stream = add_stream(db, "OP10")
-    for when, state, reason in ((200.0, "HELD", "jam"), (100.0, "EXECUTE", None), (260.5, "EXECUTE", None)):  # any order of arrival
+    for when, state, reason in (
+        (200.0, "HELD", "jam"),
+        (100.0, "EXECUTE", None),
+        (260.5, "EXECUTE", None),
+    ):  # any order of arrival
         add_state(db, stream, "OP10", when, state, reason)
-    assert states(db, 0, 300) == [(0, 100, "NO_DATA", None), (100, 200, "EXECUTE", None), (200, 260.5, "HELD", "jam"), (260.5, 300, "EXECUTE", None)]
+    assert states(db, 0, 300) == [
+        (0, 100, "NO_DATA", None),
+        (100, 200, "EXECUTE", None),
+        (200, 260.5, "HELD", "jam"),
+        (260.5, 300, "EXECUTE", None),
+    ]
     assert states(db, 150, 220) == [(150, 200, "EXECUTE", None), (200, 220, "HELD", "jam")]
     assert states(db, 100, 200) == [(100, 200, "EXECUTE", None)]
     assert states(db, 300, 400) == [(300, 400, "EXECUTE", None)]
@@ -77,7 +88,10 @@ def add_readings(db: Connection[Any], count: int, every: float = 1.0, bad: tuple
     with db.cursor() as cursor:
         cursor.executemany(
             "insert into reading (signal_id, ts, status, stream_id, number, t_ns, value) values (%s, %s, %s, 1, %s, %s, %s)",
-            [(signal, at(n * every), BAD if n in bad else 0, n + 1, T0 + int(n * every * S), float(n)) for n in range(count)],
+            [
+                (signal, at(n * every), BAD if n in bad else 0, n + 1, T0 + int(n * every * S), float(n))
+                for n in range(count)
+            ],
         )
     for level in (60, 900, 3600):
         db.execute(
@@ -89,13 +103,20 @@ def add_readings(db: Connection[Any], count: int, every: float = 1.0, bad: tuple
 
 
 def ask(db: Connection[Any], begin: float, end: float, points: int, signal: str = "torque") -> list[tuple[Any, ...]]:
-    return db.execute("select * from read_signal('OP10', %s, %s, %s, %s)", (signal, at(begin), at(end), points)).fetchall()
+    return db.execute(
+        "select * from read_signal('OP10', %s, %s, %s, %s)", (signal, at(begin), at(end), points)
+    ).fetchall()
 
 
 def test_few_readings_come_as_they_are_and_bad_ones_have_no_value(db: Connection[Any]) -> None:
     add_readings(db, 10, bad=(3,))
     rows = ask(db, 2, 6, 100)
-    assert [(after(r[0]), r[1], r[4], r[5], r[6]) for r in rows] == [(2, 2.0, 1, 0, "rows"), (3, None, 1, 1, "rows"), (4, 4.0, 1, 0, "rows"), (5, 5.0, 1, 0, "rows")]
+    assert [(after(r[0]), r[1], r[4], r[5], r[6]) for r in rows] == [
+        (2, 2.0, 1, 0, "rows"),
+        (3, None, 1, 1, "rows"),
+        (4, 4.0, 1, 0, "rows"),
+        (5, 5.0, 1, 0, "rows"),
+    ]
 
 
 def test_many_readings_come_in_bins_that_leave_none_out(db: Connection[Any]) -> None:
@@ -126,7 +147,10 @@ def test_a_gap_comes_with_the_signal_it_concerns(db: Connection[Any]) -> None:
     assert [after(r[0]) for r in ask(db, 14, 18, 100)] == [14, 15, 15, 16, 17], "where it happened"
     rows = [r for r in ask(db, 0, 12, 100) if r[6] == "gap"]
     assert [(after(r[0]), r[1], after(r[7]), r[8]) for r in rows] == [(0, None, 3, "session_lost")]
-    assert [(r[6], r[8]) for r in ask(db, 0, 20, 100, "pressure")] == [("gap", "session_lost"), ("gap", "overflow (possible)")], "also of a signal never read"
+    assert [(r[6], r[8]) for r in ask(db, 0, 20, 100, "pressure")] == [
+        ("gap", "session_lost"),
+        ("gap", "overflow (possible)"),
+    ], "also of a signal never read"
     assert [r[6] for r in ask(db, 12, 20, 100, "pressure")] == []
 
 
@@ -142,11 +166,19 @@ def test_where_only_frames_are_kept_they_are_named(db: Connection[Any]) -> None:
 def test_missing_numbers_lie_between_their_neighbours_on_record(db: Connection[Any]) -> None:
     signals, production = add_stream(db, "OP10", "signals", next_number=21), add_stream(db, "OP10", next_number=9)
     for first, count, begin, end in ((1, 5, 0, 4), (11, 10, 30, 40)):
-        db.execute("insert into frame values (%s, %s, %s, %s, %s, now(), 0, '')", (signals, first, count, T0 + begin * S, T0 + end * S))
+        db.execute(
+            "insert into frame values (%s, %s, %s, %s, %s, now(), 0, '')",
+            (signals, first, count, T0 + begin * S, T0 + end * S),
+        )
     for number, time in ((1, 50), (4, 60), (8, 70)):
         add_event(db, production, "OP10", number, T0 + time * S)
     add = "insert into gap (id, of_stream, machine, kind, cause, begin_number, end_number) values (%s, %s, 'OP10', %s, 'spool_dropped', %s, %s)"
-    for row in (("a", "signals", 6, 11), ("a2", "signals", 8, 11), ("b", "production", 2, 4), ("c", "production", 5, 8)):
+    for row in (
+        ("a", "signals", 6, 11),
+        ("a2", "signals", 8, 11),
+        ("b", "production", 2, 4),
+        ("c", "production", 5, 8),
+    ):
         db.execute(add, (row[0], f"{EPOCH}/OP10/{row[1]}", *row[1:]))
 
     def between(begin: float, end: float) -> dict[str, tuple[float, float]]:
@@ -156,24 +188,47 @@ def test_missing_numbers_lie_between_their_neighbours_on_record(db: Connection[A
     assert between(0, 100) == {"a": (4, 30), "a2": (4, 30), "b": (50, 60), "c": (60, 70)}
     assert between(5, 20) == {"a": (4, 30), "a2": (4, 30)}
     assert between(41, 49) == {}
-    progress = {r[0]: r[1:] for r in db.execute("select kind, next_number, missing, stored, gaps from v_stream_progress").fetchall()}
-    assert progress == {"signals": (21, 5, 15, 2), "production": (9, 5, 3, 2)}, "numbers in two gap records are missing once"
-    assert one(db, "select numbered, stored, missing, gaps_in_time from v_reconcile where kind = 'signals'") == (20, 15, 5, 0)
+    progress = {
+        r[0]: r[1:]
+        for r in db.execute("select kind, next_number, missing, stored, gaps from v_stream_progress").fetchall()
+    }
+    assert progress == {"signals": (21, 5, 15, 2), "production": (9, 5, 3, 2)}, (
+        "numbers in two gap records are missing once"
+    )
+    assert one(db, "select numbered, stored, missing, gaps_in_time from v_reconcile where kind = 'signals'") == (
+        20,
+        15,
+        5,
+        0,
+    )
 
 
 def test_lag_is_counted_against_the_record(db: Connection[Any]) -> None:
     add_stream(db, "OP10", "signals", next_number=100)
     db.execute("insert into watermark values ('detect', %s, 60)", (f"{EPOCH}/OP10/signals",))
-    assert db.execute("select consumer, next_number, recorded_next, behind from v_lag").fetchall() == [("detect", 60, 100, 40)]
+    assert db.execute("select consumer, next_number, recorded_next, behind from v_lag").fetchall() == [
+        ("detect", 60, 100, 40)
+    ]
 
 
 # ---- parts, counts, OEE ------------------------------------------------------------------------------------------------
 def parts(db: Connection[Any], begin: float, end: float) -> list[str]:
-    return sorted(row[0] for row in db.execute("select serial from parts_in_span('OP10', %s, %s)", (at(begin), at(end))).fetchall())
+    return sorted(
+        row[0]
+        for row in db.execute("select serial from parts_in_span('OP10', %s, %s)", (at(begin), at(end))).fetchall()
+    )
 
 
 def test_parts_of_a_span_are_those_whose_operation_overlaps_it(db: Connection[Any]) -> None:
-    for serial, begin, end in (("before", 0, 9), ("touches", 0, 10), ("into", 5, 15), ("inside", 12, 14), ("out of", 19, 30), ("after", 21, 30), ("around", -5 * HOUR, 5 * HOUR)):
+    for serial, begin, end in (
+        ("before", 0, 9),
+        ("touches", 0, 10),
+        ("into", 5, 15),
+        ("inside", 12, 14),
+        ("out of", 19, 30),
+        ("after", 21, 30),
+        ("around", -5 * HOUR, 5 * HOUR),
+    ):
         add_operation(db, "OP10", serial, begin, end)
     add_operation(db, "OP10", "screw lot", 12, 14, kind="lot", role="input")
     add_operation(db, "OP10", "tool", 12, 14, kind="tool")
@@ -191,7 +246,15 @@ def test_the_same_parts_are_found_with_an_index(db: Connection[Any]) -> None:
         (T0, T0),
     )
     db.execute("analyze event")
-    plan = str(one(db, "explain (format json) select * from event e where e.machine = 'OP1' and e.ts >= %s and e.ts <= %s and e.started <= %s", T0, T0 + HOUR * S, T0 + HOUR * S))
+    plan = str(
+        one(
+            db,
+            "explain (format json) select * from event e where e.machine = 'OP1' and e.ts >= %s and e.ts <= %s and e.started <= %s",
+            T0,
+            T0 + HOUR * S,
+            T0 + HOUR * S,
+        )
+    )
     assert "event_machine" in plan
     assert "Seq Scan" not in plan
 
@@ -211,10 +274,17 @@ def line(db: Connection[Any]) -> Connection[Any]:
     add_master(db, "reason", "jam", {"category": "availability"})
     add_master(db, "ideal_cycle", "OP10/A", {"machine": "OP10", "product": "A", "seconds": 10.0})
     stream = add_stream(db, "OP10")
-    for when, state, reason in ((0, "EXECUTE", None), (2400, "HELD", "jam"), (3120, "STOPPED", "setup"), (3600, "EXECUTE", None)):
+    for when, state, reason in (
+        (0, "EXECUTE", None),
+        (2400, "HELD", "jam"),
+        (3120, "STOPPED", "setup"),
+        (3600, "EXECUTE", None),
+    ):
         add_state(db, stream, "OP10", when, state, reason)
     for n in range(220):
-        add_operation(db, "OP10", f"P{n}", n * 10.0, n * 10.0 + 9, "fail" if n % 20 == 0 else "unknown" if n % 20 == 1 else "pass")
+        add_operation(
+            db, "OP10", f"P{n}", n * 10.0, n * 10.0 + 9, "fail" if n % 20 == 0 else "unknown" if n % 20 == 1 else "pass"
+        )
     return db
 
 
@@ -243,7 +313,10 @@ def test_a_product_without_an_ideal_cycle_leaves_oee_unknown_not_wrong(line: Con
 
 
 def test_an_operation_of_many_units_is_one_cycle(line: Connection[Any]) -> None:
-    line.execute("update event set eid = (select eid from event order by ts limit 1) where ts <= %s and ts > (select min(ts) from event)", [T0 + 30 * S])
+    line.execute(
+        "update event set eid = (select eid from event order by ts limit 1) where ts <= %s and ts > (select min(ts) from event)",
+        [T0 + 30 * S],
+    )
     assert one(line, "select total from fn_counts('OP10', %s, %s)", at(0), at(3600)) == 218
 
 
@@ -276,9 +349,15 @@ def test_shifts_cross_midnight_and_have_a_zone_and_weekdays(db: Connection[Any])
     shift(db, "night", "22:00", "06:00", zone="Asia/Tokyo", weekdays=[1, 2, 3, 4, 5])
 
     def shift_at(text: str, line: str | None = None) -> tuple[Any, ...] | None:
-        return db.execute("select name, begins, ends from fn_shift(%s, %s)", (line, datetime.fromisoformat(text))).fetchone()
+        return db.execute(
+            "select name, begins, ends from fn_shift(%s, %s)", (line, datetime.fromisoformat(text))
+        ).fetchone()
 
-    night = ("night", datetime.fromisoformat("2023-11-14T22:00+09:00"), datetime.fromisoformat("2023-11-15T06:00+09:00"))
+    night = (
+        "night",
+        datetime.fromisoformat("2023-11-14T22:00+09:00"),
+        datetime.fromisoformat("2023-11-15T06:00+09:00"),
+    )
     assert shift_at("2023-11-14T23:00+09:00") == night
     assert shift_at("2023-11-15T05:59:59+09:00", "demo/pumps/line1") == night
     assert shift_at("2023-11-15T06:00+09:00") is None
@@ -296,7 +375,16 @@ def test_a_version_holds_from_its_time_and_a_retired_one_not_at_all(db: Connecti
     add_master(db, "machine", "OP20", {"path": "demo/pumps/line1/OP20"}, 2, T0, retired=True)
     assert db.execute("select machine, line from v_machine").fetchall() == [("OP10", "demo/pumps/line1")]
     assert db.execute("select version from master_at(%s) where name = 'OP10'", [later]).fetchall() == [(2,)]
-    add_master(db, "characteristic", "A/OP60/leak", {"product": "A", "operation": "OP60", "characteristic": "leak", "usl": 2.5})
-    add_master(db, "characteristic", "A/OP60/leak", {"product": "A", "operation": "OP60", "characteristic": "leak", "usl": 2.0}, 2, T0)
+    add_master(
+        db, "characteristic", "A/OP60/leak", {"product": "A", "operation": "OP60", "characteristic": "leak", "usl": 2.5}
+    )
+    add_master(
+        db,
+        "characteristic",
+        "A/OP60/leak",
+        {"product": "A", "operation": "OP60", "characteristic": "leak", "usl": 2.0},
+        2,
+        T0,
+    )
     rows = db.execute("select version, valid_from, valid_to, usl from v_characteristic order by version").fetchall()
     assert rows == [(1, 0, T0, 2.5), (2, T0, None, 2.0)]

@@ -80,7 +80,11 @@ def test_a_file_that_fails_leaves_nothing_and_the_earlier_ones_stay(owner: Conne
 
 
 def test_a_marked_file_runs_outside_a_transaction(owner: Connection[Any]) -> None:
-    entry = Migration(released()[-1].number + 1, "i.sql", "-- no transaction\ncreate index concurrently by_machine on signal (machine)")
+    entry = Migration(
+        released()[-1].number + 1,
+        "i.sql",
+        "-- no transaction\ncreate index concurrently by_machine on signal (machine)",
+    )
     assert migrate(owner, [*released(), entry]) == ["i.sql"]
     assert one(owner, "select to_regclass('by_machine') is not null")
 
@@ -103,16 +107,28 @@ def test_every_table_has_one_writer(owner: Connection[Any]) -> None:
     writers = dict(rows)
     assert set(writers) >= SHARED | {"frame", "event_raw", "edge", "anomaly", "alarm", "session"}
     assert {table: parts for table, parts in writers.items() if len(parts) > 1 and table not in SHARED} == {}
-    assert {tuple(writers[table]) for table in ("frame", "edge", "anomaly", "alarm", "session")} == {("store",), ("trace",), ("detect",), ("alerts",), ("ui",)}
+    assert {tuple(writers[table]) for table in ("frame", "edge", "anomaly", "alarm", "session")} == {
+        ("store",),
+        ("trace",),
+        ("detect",),
+        ("alerts",),
+        ("ui",),
+    }
 
 
 @pytest.mark.parametrize(
     ("part", "statement"),
     [
-        ("detect", "insert into alarm (id, dedup_key, condition, machine, priority, state, since) values ('a', 'a', 'c', 'M', 'P1', 'ACTIVE_UNACK', 0)"),
+        (
+            "detect",
+            "insert into alarm (id, dedup_key, condition, machine, priority, state, since) values ('a', 'a', 'c', 'M', 'P1', 'ACTIVE_UNACK', 0)",
+        ),
         ("alerts", "delete from anomaly"),
         ("trace", "update frame set n = 0"),
-        ("ui", "insert into edge (src, dst, t_from, ev, kind, rec_from) values (1, 2, 0, gen_random_uuid(), 'packed', 1)"),
+        (
+            "ui",
+            "insert into edge (src, dst, t_from, ev, kind, rec_from) values (1, 2, 0, gen_random_uuid(), 'packed', 1)",
+        ),
         ("store", "update event_raw set body = ''"),
         ("store", "delete from event_raw"),
         ("store", "create table mine (n int)"),
@@ -129,21 +145,32 @@ def test_a_part_is_refused_what_is_not_its_own(site: PlantFile, part: str, state
 
 def test_rows_of_shared_tables_belong_to_their_part(site: PlantFile) -> None:
     add = "insert into outbox (part, id, topic, key, type, source, headers, body) values (%s, 'x', 't', 'k', 'y', 's', '[]', '')"
-    with pool.connect(site, "detect", autocommit=True) as detect, pool.connect(site, "alerts", autocommit=True) as alerts:
+    with (
+        pool.connect(site, "detect", autocommit=True) as detect,
+        pool.connect(site, "alerts", autocommit=True) as alerts,
+    ):
         detect.execute(add, ["detect"])
         detect.execute("insert into watermark (consumer, stream, next_number) values ('detect', 's', 5)")
         with pytest.raises(errors.InsufficientPrivilege):
             alerts.execute(add, ["detect"])
         assert one(alerts, "select count(*) from outbox") == 1, "a sweep reads a producer's outbox"
-        for statement in ("update outbox set sent_at = now()", "delete from outbox", "update watermark set next_number = 1"):
+        for statement in (
+            "update outbox set sent_at = now()",
+            "delete from outbox",
+            "update watermark set next_number = 1",
+        ):
             assert alerts.execute(statement).rowcount == 0  # type: ignore[call-overload]
         with pytest.raises(errors.InsufficientPrivilege):
-            alerts.execute("insert into watermark values ('detect', 's', 1, 'alerts') on conflict (consumer, stream) do update set next_number = 1")
+            alerts.execute(
+                "insert into watermark values ('detect', 's', 1, 'alerts') on conflict (consumer, stream) do update set next_number = 1"
+            )
         assert one(detect, "select next_number from watermark") == 5
         assert detect.execute("update outbox set sent_at = now()").rowcount == 1
 
 
-def test_a_login_that_may_not_take_the_role_works_with_its_own_rights(site: PlantFile, owner: Connection[Any], dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_login_that_may_not_take_the_role_works_with_its_own_rights(
+    site: PlantFile, owner: Connection[Any], dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
     login = f"visitor_{uuid.uuid4().hex[:8]}"
     owner.execute(f"create role {login} login password 'visit'")
     owner.execute(f"grant usage on schema shinkei to {login}")
@@ -174,12 +201,18 @@ def test_readers_read_only_and_not_for_ever(site: PlantFile) -> None:
 
 # ---- series ------------------------------------------------------------------------------------------------------------
 def parts_of(conn: Connection[Any], series: str) -> dict[str, int]:
-    rows = conn.execute("select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = %s::regclass", [series]).fetchall()
+    rows = conn.execute(
+        "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = %s::regclass",
+        [series],
+    ).fetchall()
     return {name: one(conn, f"select count(*) from {name}") for (name,) in rows}
 
 
 def add_reading(conn: Connection[Any], at: datetime) -> None:
-    conn.execute("insert into reading (signal_id, ts, status, stream_id, number, t_ns, value) values (1, %s, 0, 1, 1, 0, 1.5)", [at])
+    conn.execute(
+        "insert into reading (signal_id, ts, status, stream_id, number, t_ns, value) values (1, %s, 0, 1, 1, 0, 1.5)",
+        [at],
+    )
 
 
 def test_partitions_are_made_ahead_once_by_the_store(owner: Connection[Any], site: PlantFile) -> None:
@@ -202,7 +235,9 @@ def test_rows_that_came_before_their_partition_move_into_it(owner: Connection[An
     assert found.pop("reading_rest") == 0
     assert sum(found.values()) == 10
     assert one(owner, "select count(*) from reading") == 10
-    assert one(owner, "explain select * from reading where signal_id = 1 and ts >= %s", NOW).startswith(("Append", "Index", "Bitmap", "Seq"))
+    assert one(owner, "explain select * from reading where signal_id = 1 and ts >= %s", NOW).startswith(
+        ("Append", "Index", "Bitmap", "Seq")
+    )
 
 
 def test_old_partitions_are_dropped_whole_and_younger_ones_stay(owner: Connection[Any]) -> None:
@@ -240,7 +275,11 @@ def test_a_trace_is_planned_for_few_edges(owner: Connection[Any]) -> None:
            select n, 1000000 + n / 400, n, gen_random_uuid(), 'consumed', n from generate_series(1, 60000) n"""
     )
     owner.execute("analyze edge")
-    found = dict(owner.execute("select attname, n_distinct from pg_stats where tablename = 'edge' and attname in ('src', 'dst')").fetchall())
+    found = dict(
+        owner.execute(
+            "select attname, n_distinct from pg_stats where tablename = 'edge' and attname in ('src', 'dst')"
+        ).fetchall()
+    )
     assert {name: round(value, 2) for name, value in found.items()} == {"src": -0.45, "dst": -0.45}
     for column in ("src", "dst"):
         plan = one(owner, f"explain (format json) select src, dst from edge where {column} = any('{{5,7}}')")[0]["Plan"]

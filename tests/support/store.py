@@ -62,20 +62,44 @@ def one(conn: Connection[Any], query: str, *values: object) -> Any:
     return row[0] if len(row) == 1 else row
 
 
-def add_stream(conn: Connection[Any], machine: str, kind: str = "production", source: str = "gateway/gw-01/0", next_number: int | None = None) -> int:
+def add_stream(
+    conn: Connection[Any],
+    machine: str,
+    kind: str = "production",
+    source: str = "gateway/gw-01/0",
+    next_number: int | None = None,
+) -> int:
     """A stream, and how far recorder ``r`` has it."""
-    stream_id = one(conn, "insert into stream (epoch, machine, kind, source) values (%s, %s, %s, %s) returning id", EPOCH, machine, kind, source)
+    stream_id = one(
+        conn,
+        "insert into stream (epoch, machine, kind, source) values (%s, %s, %s, %s) returning id",
+        EPOCH,
+        machine,
+        kind,
+        source,
+    )
     conn.execute("insert into recorder values ('r') on conflict do nothing")
     if next_number is not None:
         conn.execute("insert into watermark values ('r', %s, %s)", (f"{EPOCH}/{machine}/{kind}", next_number))
     return int(stream_id)
 
 
-def add_state(conn: Connection[Any], stream_id: int, machine: str, at: float, state: str, reason: str | None = None, number: int | None = None) -> None:
+def add_state(
+    conn: Connection[Any],
+    stream_id: int,
+    machine: str,
+    at: float,
+    state: str,
+    reason: str | None = None,
+    number: int | None = None,
+) -> None:
     """A state from ``at`` seconds after `T0`; it is an event on record too."""
     number = number if number is not None else int(at * 10) + 1
     time = T0 + int(at * S)
-    conn.execute("insert into state_change (machine, time, stream_id, number, state, reason) values (%s, %s, %s, %s, %s, %s)", (machine, time, stream_id, number, state, reason))
+    conn.execute(
+        "insert into state_change (machine, time, stream_id, number, state, reason) values (%s, %s, %s, %s, %s, %s)",
+        (machine, time, stream_id, number, state, reason),
+    )
     add_event(conn, stream_id, machine, number, time)
 
 
@@ -83,7 +107,10 @@ def add_event(conn: Connection[Any], stream_id: int, machine: str, number: int, 
     """A row of the lineage's log."""
     end = one(conn, "update event_raw_end set number = number + 1 returning number")
     row = (end, stream_id, number, "shinkei.machine_state.v1", machine, time, b"{}")
-    conn.execute("insert into event_raw (number, stream_id, stream_number, type, machine, time, body) values (%s, %s, %s, %s, %s, %s, %s)", row)
+    conn.execute(
+        "insert into event_raw (number, stream_id, stream_number, type, machine, time, body) values (%s, %s, %s, %s, %s, %s, %s)",
+        row,
+    )
 
 
 def add_operation(conn: Connection[Any], machine: str, serial: str, started: float, ended: float, result: str = "pass", product: str = "A", *,
@@ -100,6 +127,17 @@ def add_operation(conn: Connection[Any], machine: str, serial: str, started: flo
     )
 
 
-def add_master(conn: Connection[Any], kind: str, name: str, body: dict[str, Any], version: int = 1, valid_from: int = 0, retired: bool = False) -> None:
+def add_master(
+    conn: Connection[Any],
+    kind: str,
+    name: str,
+    body: dict[str, Any],
+    version: int = 1,
+    valid_from: int = 0,
+    retired: bool = False,
+) -> None:
     """A version of a document."""
-    conn.execute("insert into master_data values (%s, %s, %s, %s, %s, %s)", (kind, name, version, valid_from, retired, Jsonb(body)))
+    conn.execute(
+        "insert into master_data values (%s, %s, %s, %s, %s, %s)",
+        (kind, name, version, valid_from, retired, Jsonb(body)),
+    )

@@ -18,7 +18,10 @@ from shinkei_store.socket_folder import MAX_PATH_BYTES, SOCKET_NAME, choose, for
 GIB = 2**30
 
 
-@pytest.mark.parametrize(("memory", "buffers"), [(1 * GIB, "128MB"), (2 * GIB, "128MB"), (12 * GIB, "512MB"), (24 * GIB, "1024MB"), (512 * GIB, "1024MB")])
+@pytest.mark.parametrize(
+    ("memory", "buffers"),
+    [(1 * GIB, "128MB"), (2 * GIB, "128MB"), (12 * GIB, "512MB"), (24 * GIB, "1024MB"), (512 * GIB, "1024MB")],
+)
 def test_buffers_suit_a_laptop_and_a_server(memory: int, buffers: str) -> None:
     assert server_settings(memory)["shared_buffers"] == buffers
 
@@ -80,7 +83,10 @@ def test_a_short_folder_holds_its_own_socket(tmp_path: Path) -> None:
     assert Path(used).exists()
 
 
-@pytest.mark.parametrize(("lines", "expected"), [(["7", "d", "1", "5432", "s", "", "", "ready   "], "ready"), (["8"] + [""] * 6 + ["ready"], ""), (["7"], "")])
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [(["7", "d", "1", "5432", "s", "", "", "ready   "], "ready"), (["8"] + [""] * 6 + ["ready"], ""), (["7"], "")],
+)
 def test_status_counts_for_the_right_process_only(tmp_path: Path, lines: list[str], expected: str) -> None:
     (tmp_path / "postmaster.pid").write_text("\n".join(lines))
     assert server_status(tmp_path, 7) == expected

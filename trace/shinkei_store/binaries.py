@@ -25,7 +25,9 @@ def find_binaries() -> Path:
     """The folder with ``initdb`` and ``postgres``; raises `ServerFailed` when the wheel is not installed."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise ServerFailed(f"the package {WHEEL} is not installed; install shinkei[store], or set store.dsn to a PostgreSQL of your own")
+        raise ServerFailed(
+            f"the package {WHEEL} is not installed; install shinkei[store], or set store.dsn to a PostgreSQL of your own"
+        )
     binaries = Path(next(iter(found.submodule_search_locations))) / f"pginstall{MAJOR}" / "bin"
     if not (binaries / "postgres").exists():
         raise ServerFailed(f"{binaries} has no postgres; install {WHEEL} again")
@@ -54,7 +56,9 @@ def binaries_for_others(beside: Path) -> Path:
                 return _copy(binaries, place)
         except OSError:
             continue
-    raise ServerFailed(f"{binaries} cannot be reached by the server's own uid, and no place for a copy was found; run as a normal user")
+    raise ServerFailed(
+        f"{binaries} cannot be reached by the server's own uid, and no place for a copy was found; run as a normal user"
+    )
 
 
 def _copy(binaries: Path, place: Path) -> Path:
@@ -66,7 +70,12 @@ def _copy(binaries: Path, place: Path) -> Path:
         return copied
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=place))
     scratch.chmod(0o755)
-    shutil.copytree(binaries.parent, scratch / package.name / binaries.parent.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    shutil.copytree(
+        binaries.parent,
+        scratch / package.name / binaries.parent.name,
+        symlinks=True,
+        ignore=shutil.ignore_patterns("include"),
+    )
     libraries = package.with_name(f"{PACKAGE}.libs")
     if libraries.exists():
         shutil.copytree(libraries, scratch / libraries.name, symlinks=True)

@@ -44,7 +44,9 @@ def serve(plant: PlantFile, stop: threading.Event) -> None:
             if code is not None:
                 emit(DatabaseCrashed(str(server.folder), server.pid or 0, code))
                 server.start(told)
-                write_run(plant.dir, PART, {"part": PART, "pid": os.getpid(), "server": server.pid, "started": time.time()})
+                write_run(
+                    plant.dir, PART, {"part": PART, "pid": os.getpid(), "server": server.pid, "started": time.time()}
+                )
     finally:
         remove_run(plant.dir, PART)
         server.stop()

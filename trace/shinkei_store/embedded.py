@@ -142,14 +142,18 @@ class EmbeddedPostgres:
             known = access.read_access(self.folder)
         except NotConnected:
             if self.data.exists():
-                raise ServerFailed(f"{self.folder / access.FILE} is missing, and with it the password of {self.data}") from None
+                raise ServerFailed(
+                    f"{self.folder / access.FILE} is missing, and with it the password of {self.data}"
+                ) from None
             known = access.new_access("")
         host = socket_folder.choose(self.folder, known.host, owner)
         found = access.Access(host, known.admin, known.owner, known.port)
         access.write_access(self.folder, found)
         return found
 
-    def _initialise(self, programs: Path, owner: server_owner.ServerOwner, found: access.Access, progress: Progress | None) -> None:
+    def _initialise(
+        self, programs: Path, owner: server_owner.ServerOwner, found: access.Access, progress: Progress | None
+    ) -> None:
         """Make the cluster beside its place and rename it there when it is whole."""
         scratch = self.folder / "data.new"
         if scratch.exists():
@@ -166,16 +170,22 @@ class EmbeddedPostgres:
                 cwd=scratch, env=_environment(), pass_fds=[password], capture_output=True, text=True, check=False, **named.process(),
             )  # fmt: skip
         if done.returncode != 0:
-            raise ServerFailed(f"initdb in {scratch} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-800:]}")
+            raise ServerFailed(
+                f"initdb in {scratch} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-800:]}"
+            )
         owner.give(scratch)
         scratch.rename(self.data)
 
     def _check_version(self) -> None:
         made_by = (self.data / "PG_VERSION").read_text().strip()
         if made_by != binaries.MAJOR:
-            raise ServerFailed(f"{self.data} was made by PostgreSQL {made_by}, this is {binaries.MAJOR}; dump it with the old one first")
+            raise ServerFailed(
+                f"{self.data} was made by PostgreSQL {made_by}, this is {binaries.MAJOR}; dump it with the old one first"
+            )
 
-    def _launch(self, programs: Path, owner: server_owner.ServerOwner, found: access.Access, progress: Progress | None) -> None:
+    def _launch(
+        self, programs: Path, owner: server_owner.ServerOwner, found: access.Access, progress: Progress | None
+    ) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
         while True:
             try:
@@ -193,7 +203,10 @@ class EmbeddedPostgres:
             time.sleep(0.1)  # processes of a killed server still end, and we may not see them
 
     def _spawn(self, programs: Path, owner: server_owner.ServerOwner, found: access.Access) -> subprocess.Popen[bytes]:
-        settings = self._settings | {"unix_socket_directories": '"' + found.host.replace('"', '""') + '"', "port": str(found.port)}
+        settings = self._settings | {
+            "unix_socket_directories": '"' + found.host.replace('"', '""') + '"',
+            "port": str(found.port),
+        }
         command = [str(programs / "postgres"), "-D", _as_seen(self.data, owner)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
@@ -216,7 +229,9 @@ class EmbeddedPostgres:
                 told = now - began
                 progress("starting", told)
             time.sleep(0.01)
-        raise ServerFailed(f"the server in {self.folder} was not ready after {READY_WITHIN_S:g} s: {self._last_words()}")
+        raise ServerFailed(
+            f"the server in {self.folder} was not ready after {READY_WITHIN_S:g} s: {self._last_words()}"
+        )
 
     def _make_database(self, found: access.Access) -> None:
         """The owner's login and database, once."""

@@ -105,5 +105,7 @@ def _exists(pid: int) -> bool:
 
 
 def _named_postgres(pid: int) -> bool:
-    shown = subprocess.run(["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    shown = subprocess.run(
+        ["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
     return bool(shown) and not shown.startswith("Z") and shown.endswith("postgres")

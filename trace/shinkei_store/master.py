@@ -38,7 +38,9 @@ def kind_of(document: MasterData) -> str:
     return type_of(document).name.rpartition(".")[2]
 
 
-def changes(documents: list[MasterData], latest: dict[tuple[str, str], tuple[int, dict[str, Any]]], now: int) -> list[Change]:
+def changes(
+    documents: list[MasterData], latest: dict[tuple[str, str], tuple[int, dict[str, Any]]], now: int
+) -> list[Change]:
     """New versions that ``documents`` make of ``latest`` (kind and name to version and content). Pure.
 
     The first version holds since ever, so that history is judged by it; a later one from ``now`` (ns UTC), unless the file says from when.
@@ -52,7 +54,15 @@ def changes(documents: list[MasterData], latest: dict[tuple[str, str], tuple[int
         version = 1 if known is None else known[0] + 1
         valid_from = document.valid_from or (0 if known is None else now)
         word = "retired" if document.retired else "added" if known is None else "changed"
-        found.append(Change(kind, document.name, word, version, msgspec.structs.replace(document, version=version, valid_from=valid_from)))
+        found.append(
+            Change(
+                kind,
+                document.name,
+                word,
+                version,
+                msgspec.structs.replace(document, version=version, valid_from=valid_from),
+            )
+        )
     return found
 
 
@@ -63,7 +73,14 @@ def apply_documents(conn: Connection[Any], documents: list[MasterData], source: 
     found = changes(documents, latest, now)
     for change in found:
         document = change.document
-        row = (change.kind, change.name, change.version, document.valid_from, document.retired, msgspec.json.encode(document).decode())
+        row = (
+            change.kind,
+            change.name,
+            change.version,
+            document.valid_from,
+            document.retired,
+            msgspec.json.encode(document).decode(),
+        )
         conn.execute(_ADD, row)
         name = f"{change.kind}/{change.name}"  # the key of the compacted topic: names are unique within a kind only
         outbox.put(conn, "store", document, source=source, id=f"master/{name}/{change.version}", key=name)

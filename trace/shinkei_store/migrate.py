@@ -69,7 +69,9 @@ def pending(applied: dict[int, tuple[str, str]], known: list[Migration]) -> list
     numbers = {entry.number for entry in known}
     unknown = sorted(name for number, (name, _) in applied.items() if number not in numbers)
     if unknown:
-        raise NewerSchema(f"the database has migrations this program does not know ({', '.join(unknown)}); run the newer program")
+        raise NewerSchema(
+            f"the database has migrations this program does not know ({', '.join(unknown)}); run the newer program"
+        )
     for entry in known:
         if entry.number in applied and applied[entry.number][1] != entry.sha256:
             raise EditedMigration(

@@ -106,6 +106,8 @@ def take_role(connection: psycopg.Connection[Any], part: str) -> None:
 
 def _dial(plant: PlantFile, name: str) -> psycopg.Connection[Any]:
     try:
-        return psycopg.connect(conninfo(plant), autocommit=True, application_name=name, connect_timeout=CONNECT_TIMEOUT_S)
+        return psycopg.connect(
+            conninfo(plant), autocommit=True, application_name=name, connect_timeout=CONNECT_TIMEOUT_S
+        )
     except psycopg.OperationalError as error:
         raise NotConnected(f"the database: {str(error).strip()}") from error

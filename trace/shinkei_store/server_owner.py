@@ -46,10 +46,14 @@ def owner_of(data: Path) -> ServerOwner:
     holder = data.stat().st_uid if data.exists() else None
     if euid != 0:
         if holder not in (None, euid):
-            raise ServerFailed(f"{data} belongs to uid {holder}, we are {euid}; start as the user who made it, or use another folder")
+            raise ServerFailed(
+                f"{data} belongs to uid {holder}, we are {euid}; start as the user who made it, or use another folder"
+            )
         return ServerOwner()
     if holder == 0:
-        raise ServerFailed(f"{data} belongs to root, and PostgreSQL never runs as root; chown it to an unprivileged uid")
+        raise ServerFailed(
+            f"{data} belongs to root, and PostgreSQL never runs as root; chown it to an unprivileged uid"
+        )
     return ServerOwner(SERVER_UID if holder is None else holder)
 
 
@@ -62,7 +66,9 @@ def named_owner() -> ServerOwner:
     for entry in pwd.getpwall():
         if entry.pw_uid != 0:
             return ServerOwner(entry.pw_uid)
-    raise ServerFailed("no user but root exists here and PostgreSQL never runs as root; start as a normal user, or set store.dsn")
+    raise ServerFailed(
+        "no user but root exists here and PostgreSQL never runs as root; start as a normal user, or set store.dsn"
+    )
 
 
 @contextlib.contextmanager

@@ -66,7 +66,9 @@ class RoleNotUsed(Telemetry, frozen=True):
     """The login may not take the part's role: it works with the rights of the login itself."""
 
     level: ClassVar[int] = logging.WARNING
-    text: ClassVar[str] = "database: login {login} may not SET ROLE {role}; GRANT {role} TO {login} gives the part its own least rights"
+    text: ClassVar[str] = (
+        "database: login {login} may not SET ROLE {role}; GRANT {role} TO {login} gives the part its own least rights"
+    )
     login: str
     role: str
 
