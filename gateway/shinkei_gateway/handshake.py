@@ -65,6 +65,7 @@ class Handshake:
     last: Edge | None = None
     _known: bool = False
     _value: Any = None
+    _recent: deque[Edge] = field(default_factory=lambda: deque(maxlen=KEPT))
     _pending: deque[_Pending] = field(default_factory=deque)
     _values: dict[str, deque[Taken]] = field(default_factory=dict)
 
@@ -78,9 +79,10 @@ class Handshake:
             return
         edge = Edge(time, value if is_counter else None)
         if self.last is not None and (
-            edge == self.last or (edge.time <= self.last.time and edge.counter == self.last.counter)
+            edge in self._recent or (edge.time <= self.last.time and edge.counter == self.last.counter)
         ):
             return
+        self._recent.append(edge)
         self._pending.append(_Pending(edge, self.last, now, self._missed(edge), self.last is None))
         self.last = edge
 
@@ -142,6 +144,7 @@ class Handshake:
     def restore(self, state: dict[str, Any], now: int) -> None:
         """Go on from `state`; unfinished edges wait again from ``now``."""
         self.last = Edge(*state["last"]) if state.get("last") else None
+        self._recent.extend([] if self.last is None else [self.last])
         for time, counter, before, before_counter, missed, initial in state.get("pending", []):
             previous = Edge(before, before_counter) if before is not None else None
             self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial))

@@ -168,3 +168,12 @@ def test_a_value_that_was_there_before_the_line_s_clock_does_not_hide_newer_ones
     shake.value("leak", 9000, 0.0, 0)
     cycle(shake, 1, 100)
     assert told(shake.finished(0)) == [(1, {"n": 1}, 0.1, [])]
+
+
+def test_an_edge_told_again_after_an_older_one_is_the_same_edge() -> None:
+    """A server told the newest counter at subscribing, then its queue with the older one and the newest again."""
+    handshake = Handshake("cycle", [OPERATION], 10**9)
+    for time, counter in ((400, 2), (200, 1), (400, 2)):
+        handshake.value(OPERATION, time, f"op{counter}", 0)
+        handshake.trigger(time, counter, 0)
+    assert sorted(cycle.edge.counter or 0 for cycle in handshake.finished(0)) == [1, 2]
