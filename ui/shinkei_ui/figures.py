@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shinkei_events.errors import NotConnected
 from shinkei_events.settings import PlantFile
@@ -14,6 +14,7 @@ from shinkei_events.telemetry import emit
 from shinkei_store.relay import Relay
 from shinkei_ui.live.hub import Hub
 from shinkei_ui.live.picture import Picture
+from shinkei_ui.live.snapshot import LIST_MOST
 from shinkei_ui.read import Reader
 from shinkei_ui.telemetry import DatabaseAway, DatabaseBack
 
@@ -24,6 +25,7 @@ class Figures:
     def __init__(self, plant: PlantFile, reader: Reader, hub: Hub, picture: Picture, every: float) -> None:
         self._plant, self._reader, self._hub, self._picture, self._every = plant, reader, hub, picture, every
         self._up: bool | None = None
+        self._curved = False
 
     @property
     def connected(self) -> bool:
@@ -39,6 +41,9 @@ class Figures:
                 begun = time.monotonic()
                 try:
                     self.refill()
+                    if not self._curved:
+                        self._curves()
+                        self._curved = True
                     for name, fields in self._reader.figures(datetime.now(UTC)).items():
                         self._hub.put("kpi", name, fields)
                     self._tell(True, "")
@@ -56,6 +61,15 @@ class Figures:
                 row["machine"], row["state"], row["reason"], row["time"], row["product"], row["tool"]
             )
         self._picture.known_alarms(self._reader.open_alarms())
+
+    def _curves(self) -> None:
+        """Each tile's curve as the database has it, once at the start: nobody has to wait for four minutes."""
+        now = datetime.now(UTC)
+        for machine, signal in self._picture.leading():
+            rows = self._reader.signal(machine, signal, now - timedelta(seconds=LIST_MOST * 2), now, LIST_MOST)
+            self._picture.known_curve(
+                machine, [(int(row["ts"].timestamp() * 1e9), row["mean"]) for row in rows if row["mean"] is not None]
+            )
 
     def _tell(self, up: bool, why: str) -> None:
         if up != self._up:

@@ -115,9 +115,7 @@ def _thread(name: str, work: Callable[[threading.Event], None], stop: threading.
         while not stop.is_set():
             try:
                 work(stop)
-            except (
-                Exception
-            ) as error:  # the outermost loop of a thread: the board must not stay blind because of one defect
+            except Exception as error:  # noqa: BLE001 - outermost loop: the board must not stay blind
                 emit(PartEnded(name, f"{type(error).__name__}: {error}"))
                 stop.wait(RESTART_AFTER_S)
 

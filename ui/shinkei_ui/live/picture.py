@@ -95,6 +95,17 @@ class Picture:
         self._fresh[name] = fresh
         fields["fresh"] = fresh // MS
 
+    def leading(self) -> list[tuple[str, str]]:
+        """Machine and signal of each tile's curve."""
+        return [(machine, next(iter(shown))) for machine, shown in self._shown.items() if shown]
+
+    def known_curve(self, machine: str, points: list[tuple[int, float]]) -> None:
+        """A tile's curve as the database has it (source time ns, value); what came live in the meantime is in it but for a second."""
+        if not points:
+            return
+        self._spark[machine] = max(points[-1][0], self._spark.get(machine, 0))
+        self._put("machines", machine, {"spark": [[time // MS, _plain(value)] for time, value in points]})
+
     # ---- production --------------------------------------------------------------------------------------------------
     def event(self, event: Any, now: int) -> None:
         """Any event of the topics production, anomalies and alerts."""

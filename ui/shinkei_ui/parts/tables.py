@@ -40,7 +40,9 @@ class Column(NamedTuple):
 
 def table(columns: Sequence[Column], rows: Iterable[tuple[str, Sequence[Value]]], language: dict[str, str]) -> str:
     """HTML of a table; each row is its level (``""``, ``warn``, ``bad``) and its values. ``language``: kept in links' addresses."""
-    head = "".join(f"<th scope='col'>{escape(column.title)}</th>" for column in columns)
+    head = "".join(
+        f"<th scope='col'{' class=n' if column.number else ''}>{escape(column.title)}</th>" for column in columns
+    )
     body = "".join(
         f"<tr class='{level}'>"
         + "".join(

@@ -13,7 +13,11 @@ from shinkei_store.record import read_frames
 if TYPE_CHECKING:
     from shinkei_ui.read.reader import Reader, Row
 
-_RECONCILE = "select source, machine, kind, numbered, stored, missing, gaps, gaps_in_time, quarantined from v_reconcile order by source, machine, kind"
+_ON_RECORD = """
+select machine, coalesce(sum(stored) filter (where kind = 'signals'), 0)::bigint as signals,
+  coalesce(sum(stored) filter (where kind = 'production'), 0)::bigint as events, coalesce(sum(stored) filter (where kind = 'history'), 0)::bigint as history,
+  sum(missing)::bigint as missing, sum(gaps_in_time)::bigint as gaps_in_time, max(quarantined)::bigint as quarantined
+from v_reconcile group by machine order by machine"""
 _LAG = "select consumer, sum(behind)::bigint as behind, count(*) as streams from v_lag group by 1 order by 1"
 _GAPS = "select machine, kind, cause, t_from, t_to, at_least, possible, channels, detail, recorded from v_gap order by recorded desc limit %s"
 _SIZE = "select pg_database_size(current_database()) as bytes, current_setting('server_version') as version, engine() as engine"
@@ -22,9 +26,9 @@ _PAGES = "select state, count(*) as n from delivery group by state order by stat
 _QUARANTINE = "select machine, source, place, reason, path, time from quarantine order by recorded desc limit %s"
 
 
-def reconcile(reader: Reader) -> list[Row]:
-    """Per source, machine and kind: numbered, stored, missing (with a gap record), quarantined."""
-    return reader.rows(_RECONCILE)
+def on_record(reader: Reader) -> list[Row]:
+    """Per machine: values and events on record, numbers missing (with a gap record), gaps in time, messages not understood."""
+    return reader.rows(_ON_RECORD)
 
 
 def lag(reader: Reader) -> list[Row]:

@@ -25,7 +25,10 @@ GAPS = """
 select g.* from unnest(%s::text[]) as m(machine), lateral gaps_between(m.machine, %s, %s) g order by g.t_from nulls last, g.recorded"""
 
 _OEE = """
-select m.machine, o.* from unnest(%s::text[]) with ordinality as m(machine, place), lateral fn_oee(m.machine, %s, %s) o order by m.place"""
+select m.machine, o.*, exists (select from event e where e.machine = m.machine and e.ts >= to_ns(p.since) and e.ts < to_ns(p.upto)
+                               and e.op in ('process', 'assemble', 'inspect')) as makes
+from (select %s::timestamptz as since, %s::timestamptz as upto) p, unnest(%s::text[]) with ordinality as m(machine, place),
+lateral fn_oee(m.machine, p.since, p.upto) o order by m.place"""
 
 _STOPS = """
 select m.machine, s.state, s.reason, sum(extract(epoch from s.t1 - s.t0)) as seconds, count(*) as times
@@ -39,7 +42,7 @@ def figures(reader: Reader, machines: list[str], category: dict[str, str], end: 
     """The strip: ``oee``, ``parts``, ``stops``, ``shift`` from the begin of the shift that runs at ``end`` (now); of 8 hours between shifts."""
     shift = reader.row("select name, begins, ends from fn_shift(null, %s)", end)
     begin = shift["begins"] if shift else end - timedelta(hours=8)
-    each = reader.rows(_OEE, machines, begin, end)
+    each = reader.rows(_OEE, begin, end, machines)
     stops = reader.rows(_STOPS, machines, begin, end)
     name = {"name": shift["name"] if shift else None}
     return {"oee": line_oee(each), "parts": line_parts(each), "stops": _stops(stops, category), "shift": name}
@@ -67,8 +70,8 @@ def line_oee(each: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def line_parts(each: list[dict[str, Any]]) -> dict[str, Any]:
-    """Good parts at the last machine that counted any, rejects of all machines, and the share that was right at every machine."""
-    counted = [row for row in each if row["produced"]]
+    """Good parts at the last machine that makes or judges parts (packing counts boxes), rejects of all, the share right at every machine."""
+    counted = [row for row in each if row["produced"] and row["makes"]]
     if not counted:
         return {"good": None, "bad": None, "fpy": None}
     good = counted[-1]["good"]

@@ -54,7 +54,11 @@ def _head(row: dict[str, Any], ended: int) -> None:
         (words("page.machine"), Link(row["machine"], "machine", {"machine": row["machine"]}), ""),
     ]  # fmt: skip
     facts += [
-        (words("page.inbox"), Link(f"{alarm['priority']} {words.title(alarm['text'], alarm['id'])}", "inbox", {"alarm": alarm["id"]}), "warn")
+        (
+            words("page.inbox"),
+            Link(f"{alarm['priority']} {words.title(alarm['text'], alarm['id'])}", "inbox", {"alarm": alarm["id"]}),
+            "warn",
+        )
         for alarm in trouble.alarms_of(reader, row["id"])
     ]
     tags(facts)

@@ -19,6 +19,10 @@ from shinkei_ui.visitor import words_of, zone_of
 
 found = installed()
 words, zone, reader = words_of(found), zone_of(found), found.reader
+ACCOUNT = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored")
+RECORD = ("signals", "events", "history", "missing", "gaps_in_time", "quarantined")
+HIDDEN = {"url", "log_id", "epoch"}
+LONG_NUMBER, FACTS, ACCOUNTS_SHOWN, HOUR_NS = 10**15, 8, 40, 3_600_000_000_000
 LEVEL = {"ready": "", "starting": "warn", "silent": "bad", "gone": "bad"}
 
 
@@ -59,59 +63,70 @@ def _parts(known: list[Part]) -> None:
 
 
 def _said(part: Part) -> str:
-    """The part's own short facts: plain numbers and words, no nested ones."""
+    """The part's own short facts: plain numbers and words, no nested ones, no addresses, no times in ns."""
     plain = [
-        f"{name}: {formats.number(value, 4)}"
+        f"{name.replace('_', ' ')}: {formats.number(value, 4)}"
         for name, value in part.details.items()
-        if isinstance(value, int | float | str) and name != "url"
+        if isinstance(value, int | float | str)
+        and name not in HIDDEN
+        and not (isinstance(value, int) and value > LONG_NUMBER)
     ]
-    return " · ".join(plain[:8])
+    return " · ".join(plain[:FACTS])
 
 
 def _gateway(known: list[Part]) -> None:
-    """The gateway's own account, if it gives one: received = sent + quarantined + duplicate, sent = stored."""
+    """The gateway's own account, if it gives one: per source and hour of receipt, what came in and what became of it."""
     for part in known:
-        table = part.details.get("reconcile")
-        if part.name.startswith("gateway") and isinstance(table, list) and table and isinstance(table[0], dict):
-            st.header(words("health.reconcile_gateway"))
-            names = [name for name, value in table[0].items() if isinstance(value, str | int | float | None)]
-            show(
-                [
-                    Column(words.get(f"health.reconcile.{name}", name), isinstance(table[0][name], int | float))
-                    for name in names
-                ],
-                [
-                    (
-                        _unequal(row),
-                        [
-                            formats.number(row.get(name)) if not isinstance(row.get(name), str) else row[name]
-                            for name in names
-                        ],
-                    )
-                    for row in table
-                    if isinstance(row, dict)
-                ][:60],
-                "reconcile",
-            )
+        account = part.details.get("reconcile")
+        if (
+            not part.name.startswith("gateway")
+            or not isinstance(account, list)
+            or not all(isinstance(row, dict) for row in account)
+        ):
+            continue
+        st.header(words("health.reconcile_gateway"))
+        names = [name for name in ACCOUNT if any(row.get(name) is not None for row in account)]
+        rows: list[tuple[str, list[Value]]] = [
+            (_unequal(row), [_counted(name, row.get(name)) for name in names]) for row in account[-ACCOUNTS_SHOWN:]
+        ]
+        show(
+            [Column(words(f"health.reconcile.{name}"), name not in {"source", "hour"}) for name in names],
+            rows,
+            "reconcile",
+        )
+
+
+def _counted(name: str, value: Any) -> str:
+    if name == "hour" and isinstance(value, int):
+        return formats.when(value, zone, seconds=False)
+    return value if isinstance(value, str) else formats.number(value)
 
 
 def _unequal(row: dict[str, Any]) -> str:
-    return "bad" if row.get("balanced") is False or row.get("unexplained") else ""
+    """More was numbered than came in, or less is on record an hour later than was sent: a person has to look."""
+    late = isinstance(row.get("hour"), int) and time.time_ns() - row["hour"] > 2 * HOUR_NS
+    lost = late and (row.get("stored") or 0) < (row.get("numbered") or 0)
+    return "bad" if row.get("balanced") is False or lost else ""
 
 
 def _record() -> None:
     st.header(words("health.record"))
-    rows: list[tuple[str, list[Value]]] = [
-        ("warn" if r["missing"] or r["gaps_in_time"] or r["quarantined"] else "",
-         [machine_title(found, words, r["machine"]), words.get(f"health.kind.{r['kind']}", r["kind"]), r["source"], *(formats.number(r[n]) for n in ("numbered", "stored", "missing", "gaps_in_time", "quarantined"))])
-        for r in house.reconcile(reader)
-    ]  # fmt: skip
+    rows: list[tuple[str, list[Value]]] = []
+    for row in house.on_record(reader):
+        level = "warn" if row["missing"] or row["gaps_in_time"] or row["quarantined"] else ""
+        rows.append(
+            (level, [machine_title(found, words, row["machine"]), *(formats.number(row[name]) for name in RECORD)])
+        )
     if not rows:
         note(words("health.nothing_recorded"))
         return
-    names = ("machine", "kind", "source", "numbered", "stored", "missing", "gaps_in_time", "quarantined")
     show(
-        [Column(words(f"health.reconcile.{n}"), n not in {"machine", "kind", "source"}) for n in names], rows, "record"
+        [
+            Column(words("health.reconcile.machine")),
+            *(Column(words(f"health.record_of.{name}"), True) for name in RECORD),
+        ],
+        rows,
+        "record",
     )
     behind = [
         (
@@ -128,7 +143,15 @@ def _record() -> None:
 
 def _missing() -> None:
     st.header(words("health.missing"))
-    missing.show(house.gaps(reader), words, zone)
+    gaps = house.gaps(reader)
+    if gaps:
+        show(
+            [Column(words("health.gaps", n=len(gaps)))],
+            [("warn", [missing.sentence(gap, words, zone)]) for gap in gaps],
+            "gaps",
+        )
+    else:
+        note(words("gap.none"))
     refused = house.quarantined(reader)
     if refused:
         names = ("time", "machine", "place", "reason")

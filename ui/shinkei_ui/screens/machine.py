@@ -56,7 +56,7 @@ def _figures(name: str, now: datetime) -> None:
     if state is not None:
         level = level_of(state["state"], category.get(state["reason"] or ""))
         word = words.get(f"state.{state['state']}", state["state"])
-        reason = reason_title(found, words, state["reason"])
+        reason = reason_title(found, words, state["reason"]) if level != "run" else ""
         facts.append((LOOKS[level].shape, f"{word} {reason}".strip(), {"act": "warn", "fault": "bad"}.get(level, "")))
         facts.append((words("frame.product"), state["product"] or "–", ""))
         facts.append((words("frame.tool"), state["tool"] or "–", ""))

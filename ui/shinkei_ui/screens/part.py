@@ -8,12 +8,14 @@ from shinkei_events.model.frame import Value as Measured
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import charts, formats, missing
 from shinkei_ui.parts.tables import Cell, Column, Link, Value, note, show, tags
-from shinkei_ui.parts.units import machine_title, signal_title, titles_of
+from shinkei_ui.parts.units import link_of, machine_title, signal_title, titles_of
 from shinkei_ui.read import lineage
-from shinkei_ui.read.lineage import Step, Unit
+from shinkei_ui.read.lineage import Graph, Step, Unit
 from shinkei_ui.visitor import words_of, zone_of
 
 UNITS_SHOWN = 6
+COMPONENTS_MOST = 12
+STEPS_SHOWN = 300
 
 found = installed()
 words, zone, reader = words_of(found), zone_of(found), found.reader
@@ -28,17 +30,37 @@ def main() -> None:
         note(words("trace.unknown", text=serial) if serial else words("part.which"))
         st.page_link("screens/lineage.py", label=words("part.search"))
         return
-    steps = lineage.steps(reader, unit)
-    _head(unit, steps)
-    _measured(steps)
-    gaps = missing.crossed(reader, [(step.machine, step.started, step.time) for step in steps])
+    made_of, went_into = lineage.graph(reader, unit, "backward"), lineage.graph(reader, unit, "forward")
+    own = lineage.steps(reader, unit)
+    story = [(unit, step) for step in own] + _components(made_of, {step.number for step in own})
+    story.sort(key=lambda told: (told[1].time, told[1].number))
+    _head(unit, own)
+    _measured(unit, story)
+    gaps = missing.crossed(reader, [(step.machine, step.started, step.time) for _, step in story])
     missing.show(gaps, words, zone)
-    _journey(unit, steps)
+    _journey(unit, story)
     left, right = st.columns(2)
     with left:
-        _family(unit, "backward")
+        _family(unit, made_of)
     with right:
-        _family(unit, "forward")
+        _family(unit, went_into)
+
+
+def _components(made_of: Graph, known: set[int]) -> list[tuple[Unit, Step]]:
+    """What was done to the parts it is made of, while they were parts of their own (the housing before it became a pump)."""
+    parts = [
+        made_of.units[each]
+        for each in made_of.depth
+        if made_of.units[each].kind == "serial" and each != made_of.start.id
+    ]
+    if made_of.start.kind != "serial" or len(parts) > COMPONENTS_MOST:
+        return []
+    found: dict[int, tuple[Unit, Step]] = {}
+    for part in parts:
+        for step in lineage.steps(reader, part):
+            if step.number not in known:
+                found.setdefault(step.number, (part, step))
+    return list(found.values())
 
 
 def _head(unit: Unit, steps: list[Step]) -> None:
@@ -73,10 +95,10 @@ def _head(unit: Unit, steps: list[Step]) -> None:
     tags(facts)
 
 
-def _measured(steps: list[Step]) -> None:
-    """Readings against the limits that held then; worst first is the machine's order: as it was made."""
+def _measured(unit: Unit, story: list[tuple[Unit, Step]]) -> None:
+    """Readings against the limits that held then, in the order in which they were taken."""
     rows: list[tuple[str, list[Value]]] = []
-    for step in steps:
+    for part, step in story:
         operation = step.operation
         if operation is None or not operation.readings:
             continue
@@ -86,15 +108,20 @@ def _measured(steps: list[Step]) -> None:
             verdict, level = _judge(reading.value, reading.status, limit.get("lsl"), limit.get("usl"))
             rows.append((
                 level,
-                [machine_title(found, words, step.machine), reading.name.replace("_", " "), formats.number(reading.value), reading.unit or limit.get("unit") or "",
+                [_of(unit, part), machine_title(found, words, step.machine), reading.name.replace("_", " "), formats.number(reading.value), reading.unit or limit.get("unit") or "",
                  formats.number(limit.get("lsl")), formats.number(limit.get("usl")), Cell(verdict), formats.when(reading.time or step.time, zone)],
             ))  # fmt: skip
     st.subheader(words("part.readings", n=len(rows)))
     if not rows:
         note(words("part.no_readings"))
         return
-    names = ("machine", "what", "value", "unit", "low", "high", "verdict", "time")
+    names = ("part", "machine", "what", "value", "unit", "low", "high", "verdict", "time")
     show([Column(words(f"part.column.{name}"), name in {"value", "low", "high"}) for name in names], rows, "readings")
+
+
+def _of(unit: Unit, part: Unit) -> Value:
+    """Which of them: the component's own page is one click away."""
+    return part.serial if part.id == unit.id else link_of(part)
 
 
 def _judge(value: Measured, status: int, low: float | None, high: float | None) -> tuple[str, str]:
@@ -107,24 +134,24 @@ def _judge(value: Measured, status: int, low: float | None, high: float | None) 
     return f"✓ {words('part.inside')}", ""
 
 
-def _journey(unit: Unit, steps: list[Step]) -> None:
-    st.subheader(words("part.journey", n=len(steps)))
-    if not steps:
+def _journey(unit: Unit, story: list[tuple[Unit, Step]]) -> None:
+    st.subheader(words("part.journey", n=len(story)))
+    if not story:
         note(words("part.no_steps"))
         return
     rows: list[tuple[str, list[Value]]] = []
-    for step in steps:
+    for part, step in story[:STEPS_SHOWN]:
         operation = step.operation
         what = words.get(f"op.{step.kind}", step.kind) + (f" ({step.slot})" if step.slot else "")
         level = "bad" if step.result in {"fail", "scrap"} else "warn" if step.result == "rework" else ""
         rows.append((
             level,
-            [formats.when(step.started, zone), formats.lasting(step.time - step.started, words), machine_title(found, words, step.machine), what,
-             words.get(f"result.{step.result}", step.result), _with(unit, step), _used(step), _unusual(step), _raw(step)],
+            [formats.when(step.started, zone), formats.lasting(step.time - step.started, words), _of(unit, part), machine_title(found, words, step.machine), what,
+             words.get(f"result.{step.result}", step.result), _with(part, step), _used(step), _unusual(step), _raw(step)],
         ))  # fmt: skip
         if operation is not None and operation.unknown:
-            rows.append(("warn", ["", "", "", words("part.unknown"), ", ".join(operation.unknown), "", "", "", ""]))
-    names = ("started", "took", "machine", "done", "result", "with", "used", "unusual", "raw")
+            rows.append(("warn", ["", "", "", "", words("part.unknown"), ", ".join(operation.unknown), "", "", "", ""]))
+    names = ("started", "took", "part", "machine", "done", "result", "with", "used", "unusual", "raw")
     show([Column(words(f"part.column.{name}")) for name in names], rows, "journey")
 
 
@@ -170,8 +197,8 @@ def _raw(step: Step) -> Value:
     ]
 
 
-def _family(unit: Unit, way: lineage.Direction) -> None:
-    graph = lineage.graph(reader, unit, way)
+def _family(unit: Unit, graph: Graph) -> None:
+    way = graph.direction
     st.subheader(words(f"trace.{way}"))
     spec = charts.sankey(graph, words, titles)
     if spec is None:
