@@ -172,8 +172,8 @@ def test_a_value_that_was_there_before_the_line_s_clock_does_not_hide_newer_ones
 
 def test_an_edge_told_again_after_an_older_one_is_the_same_edge() -> None:
     """A server told the newest counter at subscribing, then its queue with the older one and the newest again."""
-    handshake = Handshake("cycle", [OPERATION], 10**9)
+    handshake = Handshake("cycle", [OPERATION], 10**9, counter_of=lambda value: int(value))
     for time, counter in ((400, 2), (200, 1), (400, 2)):
-        handshake.value(OPERATION, time, f"op{counter}", 0)
+        handshake.value(OPERATION, time, counter, 0)
         handshake.trigger(time, counter, 0)
     assert sorted(cycle.edge.counter or 0 for cycle in handshake.finished(0)) == [1, 2]
