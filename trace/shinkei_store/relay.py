@@ -41,7 +41,8 @@ class Relay:
     def stop(self, timeout: float = 4.0) -> None:
         """End; what is not sent stays in the table."""
         self._stop.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         away = False
