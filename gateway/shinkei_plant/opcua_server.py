@@ -196,7 +196,9 @@ class MachineServer:
 
     async def counted(self, cycles: int, time: int) -> None:
         """Write how many cycles there were when the line began to live; no edge, and nothing to hand out yet."""
-        await self._write("Cycle.Operation", None, _STRING, time, _WAITING)
+        for path in self._nodes:
+            if path.startswith("Cycle.") and path != "Cycle.Done":
+                await self._write(path, None, _STRING, time, _WAITING)
         await self._write("Cycle.Done", cycles, _UINT32, time)
 
     async def _write(self, path: str, value: Any, kind: ua.VariantType, time: int, status: int = 0) -> None:

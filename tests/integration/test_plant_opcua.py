@@ -110,9 +110,10 @@ def test_handshake_gives_every_operation_once(minute: Any) -> None:
 
 def test_before_the_first_cycle_nothing_is_handed_out(minute: Any) -> None:
     told, _ = minute
-    _, value, status = told["Cycle.Operation"][0]
-    assert value is None
-    assert status == ua.StatusCodes.BadWaitingForInitialData
+    for node in ("Cycle.Operation", *READINGS):
+        _, value, status = told[node][0]
+        assert value is None
+        assert status == ua.StatusCodes.BadWaitingForInitialData
     assert told["Cycle.Done"][0][1] == 0
 
 
