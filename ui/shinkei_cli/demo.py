@@ -13,17 +13,18 @@ from pathlib import Path
 from shinkei_cli.config import FILE
 from shinkei_cli.exits import DONE, FAILED, WRONG_USE
 from shinkei_cli.folder import LOOPBACK, AlreadyRunningError, Site, free_port, free_ports
-from shinkei_cli.health import opens
+from shinkei_cli.health import ask, opens
 from shinkei_cli.narrator import Narrator
 from shinkei_cli.part import PARTS
 from shinkei_cli.programs import programs_of
 from shinkei_cli.supervisor import Supervisor
 from shinkei_cli.words import Words
-from shinkei_events.runfile import write_atomic
+from shinkei_events.runfile import read_run, write_atomic
 from shinkei_events.settings import PlantFile, load_plant, section
 
 DEFAULT_PORT = 8501
 SAY_WAITING_AFTER_S = 25.0
+ASK_BOARD_S = 0.2
 BOARD_NEEDS = ("plant", "gateway", "store", "ui")
 
 
@@ -52,7 +53,7 @@ def run(wishes: Wishes) -> int:
             url = f"http://{LOOPBACK}:{port}/"
             programs = programs_of(plant, list(PARTS), board_first=True)
             with Supervisor(plant.dir, programs, narrator, (site.lock,)) as supervisor:
-                failed = _watch(supervisor, narrator, url, plant.dir / "logs", began)
+                failed = _watch(supervisor, narrator, url, plant.dir, began)
                 narrator.say("ending")
     except AlreadyRunningError as error:
         narrator.say("same_folder", folder=error.folder, pid=error.pid)
@@ -91,16 +92,27 @@ def first_machine_port(board: int) -> int:
     return 20_000 + (board % 500) * 20
 
 
-def _watch(supervisor: Supervisor, narrator: Narrator, url: str, logs: Path, began: float) -> bool:
+def machines_live(folder: Path) -> bool:
+    """Whether the line has begun to move: it waits for the gateway, so that nothing is said to nobody."""
+    found = read_run(folder, "plant") or {}
+    health = ask(found["http"]) if found.get("http") else None
+    return health is not None and health.get("details", {}).get("live") is True
+
+
+def _watch(supervisor: Supervisor, narrator: Narrator, url: str, folder: Path, began: float) -> bool:
     """Supervise to the end; whether it ended because a part cannot run."""
-    waiting_said = False
+    waiting_said, ask_at = False, 0.0
 
     def live() -> bool:
-        nonlocal waiting_said
-        if not waiting_said and time.monotonic() - began > SAY_WAITING_AFTER_S:
+        nonlocal waiting_said, ask_at
+        now = time.monotonic()
+        if not waiting_said and now - began > SAY_WAITING_AFTER_S:
             waiting_said = True
-            narrator.waiting([name for name in BOARD_NEEDS if not supervisor.ready(name)], logs)
-        return supervisor.ready(*BOARD_NEEDS) and opens(url)
+            narrator.waiting([name for name in BOARD_NEEDS if not supervisor.ready(name)], folder / "logs")
+        if now < ask_at or not supervisor.ready(*BOARD_NEEDS):
+            return False
+        ask_at = now + ASK_BOARD_S
+        return machines_live(folder) and opens(url)
 
     supervisor.run(until=lambda: bool(supervisor.given_up()) or live())
     if not supervisor.stopping and not supervisor.given_up():

@@ -4,7 +4,7 @@ Knows nothing of what the programs do. Each is in a process group of its own and
 that it ends when this process ends, however that happens. Their output goes to ``<folder>/logs/<name>.log``. Used by
 `shinkei demo` and `shinkei run`.
 
-One thread: a loop that wakes on SIGCHLD, on a signal to stop, or after `TICK_S`.
+One thread: a loop that wakes on SIGCHLD, on a signal to stop, or after `TICK_S` (`SETTLED_TICK_S` when all is ready).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import Any
 from shinkei_cli.child import Child, Program
 from shinkei_events.runfile import remove_run, write_run
 
-TICK_S = 0.05
+TICK_S, SETTLED_TICK_S = 0.05, 0.25
 BACK_OFF_FIRST_S, BACK_OFF_MOST_S = 0.25, 10.0
 CALM_AFTER_S = 60.0
 """A program that ran this long starts with the first back-off again."""
 TERM_FIRST_S = 2.5
 """How long the others may take before the programs marked ``last`` (log, database) are asked to end too."""
 KILL_AFTER_S = 4.0
-ASK_AGAIN_S = 0.1
+ASK_AGAIN_S = 0.15
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -108,7 +108,8 @@ class Supervisor:
             self.tick()
             if len(self.given_up()) == len(self._children):
                 return
-            self._wait(TICK_S)
+            settled = all(child.ready or child.hopeless for child in self._children.values())
+            self._wait(SETTLED_TICK_S if settled else TICK_S)
 
     def tick(self) -> None:
         """Reap, start what may start, ask those that are not ready yet."""
