@@ -1,11 +1,11 @@
 """Which conditions a fact makes active or inactive, from the master data. Pure.
 
-A fact is an anomaly's revision or a machine's state. Delays are told, not waited for: `worker` keeps the timers.
+A fact is an anomaly's revision or a machine's state. Delays are told, not waited for: `engine` keeps the timers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from shinkei_events.model.alarm import Cause
@@ -42,15 +42,18 @@ def of_anomaly(event: AnomalyChanged, conditions: Iterable[Condition]) -> list[E
     return effects
 
 
-def of_state(event: MachineStateChanged, before: Cause | None, conditions: Iterable[Condition]) -> list[Effect]:
-    """A machine's new state ends what the state ``before`` made active, and makes active what it matches."""
+def of_state(event: MachineStateChanged, held: Mapping[str, Cause], conditions: Iterable[Condition]) -> list[Effect]:
+    """What the machine's new state ends and begins. ``held``: by condition, the state that made it active.
+
+    A condition that goes on through a change of state or reason is one activation, by the state that began it.
+    """
     effects = []
-    for condition in conditions:
-        if condition.on not in ("state", "no_data") or not _concerns(condition, event.machine):
-            continue
-        if before is not None:
+    wanted = {c.name: c for c in conditions if c.on in ("state", "no_data") and _concerns(c, event.machine)}
+    for name, condition in wanted.items():
+        before, matches = held.get(name), _matches(condition, event)
+        if before is not None and not matches:
             effects.append(Effect(condition, event.machine, before, False, event.time))
-        if _matches(condition, event):
+        elif before is None and matches:
             effects.append(Effect(condition, event.machine, state_cause(event), True, event.time))
     return effects
 

@@ -46,13 +46,14 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(NamedTuple):
-    """One transition: the alarm behind it, and who did it when a person did."""
+    """One transition: the alarm after it, and who did it when a person did. ``silent``: only its causes changed, nothing to record."""
 
     alarm: Alarm
     transition: Transition
     time: int
     actor: str | None = None
     comment: str | None = None
+    silent: bool = False
 
 
 def dedup_key(line: str | None, machine: str, condition: str, component: str = "") -> str:
@@ -60,18 +61,24 @@ def dedup_key(line: str | None, machine: str, condition: str, component: str = "
     return digest("alarm", line or "", machine, condition, component)
 
 
-def activate(alarm: Alarm | None, new: Alarm, cause: Cause, time: int) -> list[Step]:
-    """The condition became (or is also) active by ``cause``. ``new`` is the alarm to open when none is."""
+def activate(alarm: Alarm | None, new: Alarm, cause: Cause, time: int, at: int | None = None) -> list[Step]:
+    """The condition is active by ``cause`` since ``time``, which counts from ``at`` on (the end of its on-delay; default: at once).
+
+    ``new`` is the alarm to open when none is. One more reason for what is active already is no transition.
+    """
+    told = time if at is None else at
     if alarm is None or alarm.closed_at is not None:
-        return [Step(_next(new, state="ACTIVE_UNACK", active_since=time, since=time, causes=(cause,), active_causes=(cause.id,)), "raised", time)]
+        raised = _next(new, state="ACTIVE_UNACK", active_since=time, since=time, causes=(cause,), active_causes=(cause.id,))
+        return [Step(raised, "raised", told)]
     if cause.id in alarm.active_causes:
         return []
     causes = (*[known for known in alarm.causes if known.id != cause.id], cause)
-    if alarm.is_active:  # one more reason for what is active already: no transition
-        return [Step(msgspec.structs.replace(alarm, causes=causes, active_causes=(*alarm.active_causes, cause.id)), "raised_again", -1)]
-    again = _next(alarm, state="ACTIVE_UNACK", active_since=time, returned_at=None, occurrence=alarm.occurrence + 1, causes=causes,
+    if alarm.is_active:
+        joined = msgspec.structs.replace(alarm, causes=causes, active_causes=(*alarm.active_causes, cause.id))
+        return [Step(joined, "raised_again", told, silent=True)]
+    again = _next(alarm, state="ACTIVE_UNACK", active_since=time, returned_at=None, occurrence=alarm.occurrence + 1, causes=(cause,),
                   active_causes=(cause.id,), text=new.text)  # fmt: skip
-    return [Step(again, "raised_again", time)]
+    return [Step(again, "raised_again", told)]
 
 
 def deactivate(alarm: Alarm | None, cause_id: str, time: int) -> list[Step]:
@@ -80,7 +87,7 @@ def deactivate(alarm: Alarm | None, cause_id: str, time: int) -> list[Step]:
         return []
     left = tuple(known for known in alarm.active_causes if known != cause_id)
     if left:
-        return [Step(msgspec.structs.replace(alarm, active_causes=left), "returned", -1)]
+        return [Step(msgspec.structs.replace(alarm, active_causes=left), "returned", time, silent=True)]
     acknowledged = alarm.state == "ACTIVE_ACK"
     back = _next(alarm, state="NORMAL" if acknowledged else "RTN_UNACK", active_causes=(), returned_at=time)
     steps = [Step(back, "returned", time)]

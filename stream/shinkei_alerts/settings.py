@@ -17,12 +17,27 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priorities: tuple[Priority, ...] = ("P1", "P2")
     language: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.secret is None):
+            raise ValueError(f"target {self.name} needs either url or secret")
+
 
 class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``give_up``: after this long a page that cannot be handed over is dead and shown red."""
+    """``targets``: none given: pages go to ``pages.jsonl`` in the site's folder. ``timeout``: how long a target may take to answer.
+
+    ``give_up``: after this long a page that cannot be handed over is dead and shown red. ``senders``: pages on their way at once.
+    """
 
     http: str = "127.0.0.1:0"
     worker: str = "1"
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Target, ...] = (Target(name="inbox", url="file:pages.jsonl", priorities=("P1", "P2", "P3")),)
+    senders: int = 2
     give_up: Duration = Duration(86_400.0)
     timeout: Duration = Duration(10.0)
+
+    def __post_init__(self) -> None:
+        names = [target.name for target in self.targets]
+        if len(set(names)) != len(names):
+            raise ValueError("two targets have one name")
+        if not 1 <= self.senders <= 16:
+            raise ValueError("senders is between 1 and 16")

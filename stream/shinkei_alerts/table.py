@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
+from shinkei_alerts.conditions import Effect
+from shinkei_alerts.engine import Rules, Timer
 from shinkei_alerts.lifecycle import Alarm, Step
 from shinkei_events.identity import digest
 from shinkei_events.model.alarm import AlarmChanged, Cause
+from shinkei_events.model.master import Condition
+from shinkei_events.topics import ANOMALIES, DECISIONS
 from shinkei_store import outbox
 
 _COLUMNS = (
@@ -20,6 +25,22 @@ _COLUMNS = (
 _JSON = frozenset({"text", "causes", "active_causes"})
 _UPSERT = f"""insert into alarm ({", ".join(_COLUMNS)}) values ({", ".join(["%s"] * len(_COLUMNS))})
 on conflict (id) do update set {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[5:])}"""
+
+LATE_WAITS_S = 5.0
+SETTLED_NS = 10**9
+
+_FRAMES = """
+select s.machine, s.epoch::text, f.t1, f.production from stream s
+cross join lateral (select t1, production from frame where stream_id = s.id order by first desc limit 20) f
+where s.machine = any(%s) and s.kind = 'signals' and s.closed_at is null"""
+_UNTAKEN = """
+with said as (
+  select number, type, body, id, id as of_id, 0 as revision from outbox where topic = %(decisions)s
+  union all
+  (select distinct on (split_part(id, '/', 1)) number, type, body, id, split_part(id, '/', 1), split_part(id, '/', 2)::integer
+   from outbox where topic = %(anomalies)s and type = 'shinkei.anomaly.v1' order by split_part(id, '/', 1), number desc))
+select s.type, s.body from said s
+where not exists (select from alarm_input i where i.id = s.of_id and i.revision >= s.revision) order by s.number"""
 
 
 def open_alarms(conn: psycopg.Connection[Any]) -> dict[str, Alarm]:
@@ -75,11 +96,12 @@ def page_key(alarm: Alarm, target: str) -> str:
     return digest("page", alarm.id, alarm.occurrence, target)
 
 
-def put_page(conn: psycopg.Connection[Any], alarm: Alarm, target: str, title: str, body: str) -> bool:
-    """Make a page due; False when it is there already."""
-    sql = """insert into delivery (page, alarm, occurrence, target, priority, body) values (%s, %s, %s, %s, %s, %s)
-        on conflict (page) do nothing returning page"""
-    row = (page_key(alarm, target), alarm.id, alarm.occurrence, target, alarm.priority, Jsonb({"title": title, "body": body}))
+def put_page(conn: psycopg.Connection[Any], alarm: Alarm, target: str, title: str, body: str, *, late: bool = False) -> bool:
+    """Make a page due; False when it is there already. A ``late`` one is due a little later, to be dropped if the alarm is over by then."""
+    sql = """insert into delivery (page, alarm, occurrence, target, priority, body, due_at)
+        values (%s, %s, %s, %s, %s, %s, now() + %s * interval '1 second') on conflict (page) do nothing returning page"""
+    content = Jsonb({"title": title, "body": body, "late": late})
+    row = (page_key(alarm, target), alarm.id, alarm.occurrence, target, alarm.priority, content, LATE_WAITS_S if late else 0.0)
     return conn.execute(sql, row).fetchone() is not None
 
 
@@ -90,4 +112,61 @@ def taken(conn: psycopg.Connection[Any], id: str, revision: int = 0) -> bool:
     return conn.execute(sql, (id, revision)).fetchone() is not None
 
 
-__all__ = ["Cause", "alarm_of", "changed", "find", "open_alarms", "page_key", "put_page", "record", "taken", "write"]
+def untaken(conn: psycopg.Connection[Any]) -> list[tuple[str, bytes]]:
+    """Type and body of anomalies (their last revisions) and decisions in the producers' outboxes that were never taken."""
+    rows = conn.execute(_UNTAKEN, {"anomalies": ANOMALIES.name, "decisions": DECISIONS.name}).fetchall()
+    return [(type, bytes(body)) for type, body in rows]
+
+
+def rules(conn: psycopg.Connection[Any]) -> Rules:
+    """Conditions, reasons and lines of the master data as they are now."""
+    found = conn.execute("select kind, name, body from v_master where kind in ('condition', 'reason', 'machine') order by name").fetchall()
+    return Rules(
+        {name: msgspec.convert(body, Condition) for kind, name, body in found if kind == "condition"},
+        {name: body.get("title", {}) for kind, name, body in found if kind == "reason"},
+        {name: body["path"].rpartition("/")[0] or None for kind, name, body in found if kind == "machine"},
+    )
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    condition: str
+    machine: str
+    cause: Cause
+    active: bool
+    time: int
+    text: dict[str, str]
+
+
+def timers(conn: psycopg.Connection[Any], conditions: Mapping[str, Condition]) -> dict[str, Timer]:
+    """Waiting timers by name; those of conditions that are no more are left out."""
+    found = {}
+    for name, due, body in conn.execute("select key, due, body from alert_timer").fetchall():
+        kept = msgspec.convert(body, _Kept)
+        if kept.condition in conditions:
+            effect = Effect(conditions[kept.condition], kept.machine, kept.cause, kept.active, kept.time)
+            found[name] = Timer(effect, due, kept.text)
+    return found
+
+
+def keep_timers(conn: psycopg.Connection[Any], changed: Mapping[str, Timer | None]) -> None:
+    """Store timers that were set, forget those that are None."""
+    for name, timer in changed.items():
+        if timer is None:
+            conn.execute("delete from alert_timer where key = %s", (name,))
+            continue
+        effect = timer.effect
+        kept = _Kept(effect.condition.name, effect.machine, effect.cause, effect.active, effect.time, timer.text)
+        sql = "insert into alert_timer (key, due, body) values (%s, %s, %s) on conflict (key) do update set due = excluded.due, body = excluded.body"
+        conn.execute(sql, (name, timer.due, Jsonb(msgspec.to_builtins(kept))))
+
+
+def horizons(conn: psycopg.Connection[Any], machines: set[str], taken: Mapping[str, int]) -> dict[str, int]:
+    """Up to which source time (ns UTC) everything of a machine was taken: a frame says which production events were before it.
+
+    ``taken``: by production stream, the last number taken. Less `SETTLED_NS`, by which an event may come after the readings around it.
+    """
+    found: dict[str, int] = {}
+    for machine, epoch, until, production in conn.execute(_FRAMES, (sorted(machines),)).fetchall() if machines else ():
+        if production <= taken.get(f"{epoch}/{machine}/production", 0):
+            found[machine] = max(found.get(machine, 0), until - SETTLED_NS)
+    return found

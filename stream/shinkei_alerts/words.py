@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 
 from shinkei_alerts.lifecycle import Alarm
 from shinkei_events.model.anomaly import AnomalyChanged
@@ -14,6 +15,9 @@ _AGAINST = {"ja": "{signal} {observed} (通常 {reference})", "en": "{signal} {o
 _NO_DATA = {"ja": "データなし", "en": "no data"}
 _QUALITY = {"ja": "データ品質", "en": "data quality"}
 _ACTION = {"ja": "対処", "en": "do"}
+_LATE = {"ja": "{minutes} 分前から", "en": "{minutes} min ago"}
+LATE_NS = 60 * 10**9
+"""A page about something that began longer ago comes late, and is sent only if it still holds."""
 
 
 def of_anomaly(event: AnomalyChanged, condition: Condition, languages: tuple[str, ...]) -> dict[str, str]:
@@ -22,7 +26,7 @@ def of_anomaly(event: AnomalyChanged, condition: Condition, languages: tuple[str
 
 
 def _anomaly(event: AnomalyChanged, condition: Condition, language: str) -> str:
-    title = condition.title.get(language) or (_QUALITY.get(language, "data quality") if event.finding == "data_quality" else condition.name)
+    title = _title(condition, language, event.machine, _QUALITY if event.finding == "data_quality" else {})
     if not event.signals:
         return title
     lead = event.signals[0]
@@ -35,24 +39,35 @@ def _anomaly(event: AnomalyChanged, condition: Condition, language: str) -> str:
     return f"{title}: {shown}"
 
 
-def of_state(event: MachineStateChanged, condition: Condition, reasons: dict[str, dict[str, str]], languages: tuple[str, ...]) -> dict[str, str]:
+def _title(condition: Condition, language: str, machine: str, otherwise: Mapping[str, str]) -> str:
+    """The condition's title; ``{machine}`` in it stands for the machine's id."""
+    return (condition.title.get(language) or otherwise.get(language) or condition.name).replace("{machine}", machine)
+
+
+def of_state(event: MachineStateChanged, condition: Condition, reasons: Mapping[str, Mapping[str, str]], languages: tuple[str, ...]) -> dict[str, str]:
     """Title, state, reason in the plant's words."""
     found = {}
     for language in languages:
-        title = condition.title.get(language) or (_NO_DATA.get(language, "no data") if event.state == "NO_DATA" else condition.name)
+        title = _title(condition, language, event.machine, _NO_DATA if event.state == "NO_DATA" else {})
         reason = reasons.get(event.reason or "", {}).get(language) or event.reason
         found[language] = f"{title}: {event.state}" + (f" ({reason})" if reason else "")
     return found
 
 
-def page(alarm: Alarm, condition: Condition | None, language: str, zone_name: str = "UTC") -> tuple[str, str]:
-    """Title and body of a page: at most five lines."""
-    began = datetime.fromtimestamp((alarm.active_since or alarm.since) / 1e9, UTC).strftime("%H:%M:%S")
-    title = f"{alarm.priority} {alarm.machine} {alarm.text.get(language) or next(iter(alarm.text.values()), alarm.condition)}"
-    lines = [_SINCE.get(language, _SINCE["en"]).format(time=f"{began} {zone_name}") + (f" · ×{alarm.occurrence}" if alarm.occurrence > 1 else "")]
-    if alarm.line:
-        lines.append(alarm.line)
+def page(alarm: Alarm, condition: Condition | None, language: str, now: int, zone: tzinfo = UTC) -> tuple[str, str]:
+    """Title and body of a page: at most five lines. ``now`` (ns UTC): a page about something older than a minute says how old it is."""
+    began = alarm.active_since or alarm.since
+    what = alarm.text.get(language) or next(iter(alarm.text.values()), alarm.condition)
+    title = f"{alarm.priority} {what if alarm.machine in what else f'{alarm.machine} {what}'}"
+    clock = datetime.fromtimestamp(began / 1e9, zone).strftime("%H:%M:%S %Z")
+    first = _say(_SINCE, language).format(time=clock) + (f" · ×{alarm.occurrence}" if alarm.occurrence > 1 else "")
+    if now - began > LATE_NS:
+        first += f" · {_say(_LATE, language).format(minutes=(now - began) // (60 * 10**9))}"
+    lines = [first, *([alarm.line] if alarm.line else [])]
     if condition is not None and (action := condition.action.get(language)):
-        lines.append(f"{_ACTION.get(language, 'do')}: {action}")
-    lines.append(alarm.id)
-    return title, "\n".join(lines)
+        lines.append(f"{_say(_ACTION, language)}: {action}")
+    return title, "\n".join([*lines, alarm.id])
+
+
+def _say(words: Mapping[str, str], language: str) -> str:
+    return words.get(language) or words["en"]
