@@ -1,0 +1,265 @@
+"""An OPC UA machine through the real library and real sockets: everything arrives in order, or a gap record says what does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asyncua import ua
+
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.operation import Operation
+from shinkei_events.model.quarantine import Quarantined
+from shinkei_events.settings import strict
+from shinkei_gateway.opcua.source import OpcuaMachine
+from shinkei_gateway.settings import OpcuaSource
+from tests.support.completeness import Verdict, compare
+from tests.support.counting_machine import URI, CountingMachine, settings
+from tests.support.fake_intake import FakeIntake
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.waiting import eventually_async
+
+
+def source(url: str, intake: FakeIntake, **more: Any) -> OpcuaMachine:
+    return OpcuaMachine("src", strict(settings(url, **more), OpcuaSource, "x"), intake)
+
+
+@asynccontextmanager
+async def running(made: OpcuaMachine) -> Any:
+    stop = asyncio.Event()
+    task = asyncio.create_task(made.run(stop))
+    try:
+        yield made
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+
+async def connected(made: OpcuaMachine) -> None:
+    await eventually_async(lambda: made.health()["connected"])
+
+
+def verdict(machine: CountingMachine, intake: FakeIntake) -> Verdict:
+    arrived = {name: [(r.time, r.value) for r in intake.readings(name)] for name in machine.written}
+    return compare(machine.written, arrived, intake.gaps())
+
+
+async def all_came(machine: CountingMachine, intake: FakeIntake) -> None:
+    """The last value of every tag is there."""
+
+    def last() -> bool:
+        return all((found := intake.readings(name)) and found[-1].value == machine.count for name in machine.written)
+
+    await eventually_async(last, 15)
+
+
+def check(test: Callable[[CountingMachine, FakeIntake, Proxy], Awaitable[None]], limit: float = 60) -> None:
+    async def whole() -> None:
+        machine, intake = CountingMachine(free_port()), FakeIntake()
+        await machine.start()
+        try:
+            with Proxy(machine.port) as proxy:
+                await asyncio.wait_for(test(machine, intake, proxy), limit)
+        finally:
+            await machine.stop()
+
+    asyncio.run(whole())
+
+
+def test_every_value_arrives_once_in_order_with_its_source_time() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake)) as made:
+            await connected(made)
+            for _ in range(300):
+                await machine.step()
+                await asyncio.sleep(0)
+            await all_came(machine, intake)
+        found = verdict(machine, intake)
+        assert (found.written, found.missing, found.doubled, found.unexplained) == (1200, 0, 0, [])
+        assert intake.gaps() == []
+
+    check(test)
+
+
+def test_nothing_is_acknowledged_before_it_is_durable() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake)) as made:
+            await connected(made)
+            await eventually_async(lambda: intake.readings())
+            (subscription,) = machine.subscriptions().values()
+            intake.hold = True
+            await machine.step()
+            await eventually_async(lambda: intake.waiting == 1)
+            held = set(subscription._not_acknowledged_results)
+            for _ in range(5):
+                await machine.step()
+                await asyncio.sleep(0.06)
+            assert intake.waiting == 1, "no message is taken while the one before is not on disk"
+            assert held <= set(subscription._not_acknowledged_results), "acknowledged what is not on disk"
+            intake.hold = False
+            intake.release()
+            await eventually_async(lambda: not held & set(subscription._not_acknowledged_results))
+            await all_came(machine, intake)
+        assert verdict(machine, intake).missing == 0
+
+    check(test)
+
+
+@pytest.mark.parametrize("how", ["cut", "hang"])
+def test_a_network_fault_loses_nothing_without_a_gap_record(how: str) -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        made = source(f"opc.tcp://{proxy.address}/", intake)
+        stop = asyncio.Event()
+        writing = asyncio.create_task(machine.run(0.01, stop))
+        async with running(made):
+            for seconds in (0.1, 0.6, 2.5) if how == "cut" else (0.5, 5.0):
+                before = made.health()["connections"]
+                await connected(made)
+                await asyncio.sleep(0.3)
+                getattr(proxy, how)()
+                await asyncio.sleep(seconds)
+                proxy.restore()
+                if how == "cut":
+                    await eventually_async(lambda before=before: made.health()["connections"] > before + (before == 0), 15)
+                await connected(made)
+            await asyncio.sleep(0.3)
+            stop.set()
+            await writing
+            await all_came(machine, intake)
+        found = verdict(machine, intake)
+        assert (found.doubled, found.unexplained) == (0, [])
+        assert found.missing == found.covered
+        if how == "cut":
+            assert found.missing > 0, "the cut lost nothing: this test tests nothing"
+
+    check(test)
+
+
+def test_a_machine_that_comes_back_with_other_namespace_indexes_is_found_by_uri() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake)) as made:
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            await machine.stop()
+            await eventually_async(lambda: not made.health()["connected"])
+            machine._padding = 3
+            await machine.start()
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+        found = verdict(machine, intake)
+        assert (found.doubled, found.missing - found.covered) == (0, 0)
+
+    check(test)
+
+
+def test_a_lost_machine_is_no_data_and_then_what_it_says() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        await machine.write("State", "EXECUTE", ua.VariantType.String, 1_700_000_000_000_000_000)
+        async with running(source(f"opc.tcp://{proxy.address}/", intake)) as made:
+            await eventually_async(lambda: intake.drafts(MachineStateChanged))
+            proxy.cut()
+            await eventually_async(lambda: len(intake.drafts(MachineStateChanged)) == 2)
+            proxy.restore()
+            await connected(made)
+            await eventually_async(lambda: len(intake.drafts(MachineStateChanged)) == 3)
+        states = intake.drafts(MachineStateChanged)
+        assert [draft.fields["state"] for draft in states] == ["EXECUTE", "NO_DATA", "EXECUTE"]
+        assert [draft.time for draft in states] == sorted(draft.time for draft in states)
+
+    check(test)
+
+
+def test_a_node_that_fails_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shinkei_gateway.opcua.source.REFUSED_AGAIN_S", 0.3)
+
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake, tags=5)) as made:  # t4 is not there yet
+            await connected(made)
+            assert list(made.health()["refused"].values()) == ["BadNodeIdUnknown"]
+            await machine.step()
+            await eventually_async(lambda: intake.readings("t3"))
+            connections = made.health()["connections"]
+            index = await machine._server.get_namespace_index(URI)
+            await machine._node("t4", index, 7, ua.VariantType.Int64)
+            await eventually_async(lambda: intake.readings("t4"))
+            assert made.health()["refused"] == {}
+            assert made.health()["connections"] == connections
+
+    check(test)
+
+
+def test_operations_are_exact_over_cuts_and_restarts_of_the_gateway() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        url = f"opc.tcp://{proxy.address}/"
+        async with running(source(url, intake)) as made:
+            await connected(made)
+            for _ in range(10):
+                await machine.cycle()
+                await asyncio.sleep(0.005)
+            await eventually_async(lambda: len(intake.drafts(Operation)) == 10)
+            proxy.cut()
+            for _ in range(4):
+                await machine.cycle()
+                await asyncio.sleep(0.005)
+            proxy.restore()
+            await eventually_async(lambda: len(intake.drafts(Operation)) == 11, 15)
+        async with running(source(url, intake)) as made:  # a new gateway with the old one's resume state: the edge is read again
+            await connected(made)
+            await machine.cycle()
+            await eventually_async(lambda: len(intake.drafts(Operation)) == 12)
+        operations = intake.drafts(Operation)
+        times = [time for time, _ in machine.operations]
+        assert [draft.time for draft in operations] == times[:10] + times[13:]
+        assert len({draft.fields["operation_id"] for draft in operations}) == 12
+        assert [draft.fields["readings"][0].value for draft in operations] == [n / 10 for n in (*range(1, 11), 14, 15)]
+        lost = [gap for gap in intake.gaps("production") if gap["at_least"]]
+        assert [(gap["at_least"], gap["t_from"], gap["t_to"]) for gap in lost] == [(3, times[9], times[13])]
+
+    check(test)
+
+
+def test_an_edge_without_values_is_read_and_then_told_as_unknown() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake)) as made:
+            await connected(made)
+            await machine.cycle()
+            await eventually_async(lambda: len(intake.drafts(Operation)) == 1)
+            await machine.cycle(values=False)
+            await eventually_async(lambda: len(intake.drafts(Operation)) == 2)
+        unknown = intake.drafts(Operation)[1].fields["unknown"]
+        assert "kind" in unknown
+        assert "readings.leak" not in unknown, "the machine was asked and still shows the value"
+        assert [gap["channels"] for gap in intake.gaps("production")] == [["@cycle.operation"]]
+
+    check(test)
+
+
+def test_one_undecodable_value_among_many() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        index = await machine._server.get_namespace_index(URI)
+        await machine._node("t4", index, ua.ExtensionObject(ua.NodeId(12345, 1), b"abc"), ua.VariantType.ExtensionObject, ua.NodeId(ua.ObjectIds.Structure))
+        async with running(source(machine.url, intake, tags=5)) as made:
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+        assert len(intake.drafts(Quarantined)) == 1
+        assert [(r.value, r.status) for r in intake.readings("t4")] == [(None, 0x80070000)]
+
+    check(test)
+
+
+def test_it_ends_at_once_when_told_also_while_the_machine_is_away() -> None:
+    async def whole() -> None:
+        intake = FakeIntake()
+        async with running(source(f"opc.tcp://127.0.0.1:{free_port()}/", intake)) as made:
+            await eventually_async(lambda: made.health()["error"])
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 2
+
+    asyncio.run(whole())
