@@ -143,13 +143,15 @@ OWNER = """
     """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
+def killed_supervisor(folder: Path) -> None:
+    """A process that serves ``folder`` and is killed when its server is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(OWNER), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", textwrap.dedent(OWNER), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(SOURCES)},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert process.stdin is not None
     assert int(process.stdout.readline()) > 0
@@ -157,10 +159,19 @@ def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
     process.wait()
     process.stdout.close()
     process.stdin.close()
-    with EmbeddedPostgres(folder) as server:  # at once: it waits for what still ends
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
+    killed_supervisor(tmp_path / "postgres")
+    eventually(lambda: server_processes(tmp_path / "postgres" / "data") == [], 20)
+
+
+def test_after_a_killed_supervisor_the_next_one_starts_at_once(tmp_path: Path) -> None:
+    killed_supervisor(tmp_path / "postgres")
+    with EmbeddedPostgres(tmp_path / "postgres") as server:  # it waits for what still ends
         keep(server, 3)
         assert kept(server) == 3
-    eventually(lambda: server_processes(folder / "data") == [], 20)
 
 
 def test_a_pid_file_whose_number_another_program_has(tmp_path: Path) -> None:
@@ -173,9 +184,17 @@ def test_a_pid_file_whose_number_another_program_has(tmp_path: Path) -> None:
     os.kill(server.pid, signal.SIGKILL)
     eventually(lambda: server.exit_code() is not None, 10)
     server.stop()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    with server:
-        assert kept(server) == 7
+    same_uid = (
+        {"user": server.data.stat().st_uid} if AS_ROOT else {}
+    )  # PostgreSQL believes in any process of its own user
+    with subprocess.Popen(["sleep", "100"], **same_uid) as other:
+        try:
+            pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
+            with server:
+                assert kept(server) == 7
+            assert other.poll() is None
+        finally:
+            other.kill()
 
 
 def test_a_first_start_that_was_cut_off_is_begun_again(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ NOW = datetime.fromtimestamp(T0 / S, UTC)
 
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Databases:
-    return request.getfixturevalue(request.param)
+    found: Databases = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_every_table_has_one_writer(owner: Connection[Any]) -> None:
 )
 def test_a_part_is_refused_what_is_not_its_own(site: PlantFile, part: str, statement: str) -> None:
     with pool.connect(site, part) as conn, pytest.raises(errors.InsufficientPrivilege):
-        conn.execute(statement)  # type: ignore[call-overload]
+        conn.execute(statement)
 
 
 def test_rows_of_shared_tables_belong_to_their_part(site: PlantFile) -> None:
@@ -159,7 +160,7 @@ def test_rows_of_shared_tables_belong_to_their_part(site: PlantFile) -> None:
             "delete from outbox",
             "update watermark set next_number = 1",
         ):
-            assert alerts.execute(statement).rowcount == 0  # type: ignore[call-overload]
+            assert alerts.execute(statement).rowcount == 0
         with pytest.raises(errors.InsufficientPrivilege):
             alerts.execute(
                 "insert into watermark values ('detect', 's', 1, 'alerts') on conflict (consumer, stream) do update set next_number = 1"

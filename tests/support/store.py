@@ -57,7 +57,7 @@ def owner_of(dsn: str) -> Connection[Any]:
 
 def one(conn: Connection[Any], query: str, *values: object) -> Any:
     """The only value of the only row."""
-    row = conn.execute(query, values or None).fetchone()  # type: ignore[arg-type]
+    row = conn.execute(query, values or None).fetchone()
     assert row is not None
     return row[0] if len(row) == 1 else row
 

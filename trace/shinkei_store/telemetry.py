@@ -71,14 +71,3 @@ class RoleNotUsed(Telemetry, frozen=True):
     )
     login: str
     role: str
-
-
-class RetentionDropped(Telemetry, frozen=True):
-    """Old partitions were dropped."""
-
-    text: ClassVar[str] = "store: {series} before {cut} dropped ({partitions} partitions)"
-    metric: ClassVar[str | None] = "shinkei_store_dropped_partitions"
-    amount: ClassVar[str | None] = "partitions"
-    series: str
-    cut: str
-    partitions: int
