@@ -14,8 +14,9 @@ import pytest
 
 from shinkei_cli import exits
 from shinkei_cli.config import folder_of, plant_of
-from shinkei_cli.folder import AlreadyRunningError, Site, alive, free_port, free_ports, is_free
+from shinkei_cli.folder import AlreadyRunningError, Site, alive
 from shinkei_cli.main import COMMANDS, build_parser, main
+from shinkei_cli.ports import Ports, is_free
 from shinkei_cli.words import LANGUAGES, TEXTS, Words, language
 from shinkei_events.errors import BadConfig, NotConnected, ShinkeiError
 from shinkei_events.runfile import read_run, write_run
@@ -78,6 +79,10 @@ def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "plant.toml").write_text('[site]\nid = "x"\ncolour = "red"\n')
     assert main(["check", "--config", str(tmp_path / "plant.toml")]) == exits.WRONG_USE
     assert "site" in capsys.readouterr().err
+
+
+START = 22_000 + os.getpid() % 500 * 20
+"""Ports that other runs of this test on the same machine are not likely to take."""
 
 
 class TestWhichPlant:
@@ -151,12 +156,17 @@ class TestFolder:
             taken.listen()
             port = taken.getsockname()[1]
             assert not is_free(port)
-            assert port < free_port(port) <= port + 100
+            with Ports() as ports:
+                assert port < ports.take(port) <= port + 100
 
-    def test_several_ports_differ(self) -> None:
-        ports = free_ports(12, 21_000)
-        assert len(set(ports)) == 12
-        assert min(ports) >= 21_000
+    def test_ports_of_demos_that_start_together_differ(self) -> None:
+        with Ports() as ports, Ports() as others:
+            taken = ports.take_several(12, START)
+            beside = others.take_several(12, START)
+            assert len({*taken, *beside}) == 24
+            assert min(taken) >= START
+        with Ports() as ports:
+            assert ports.take(taken[0]) == taken[0]
 
 
 def test_every_text_is_there_in_every_language_with_the_same_values() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from shinkei_cli.config import FILE
 from shinkei_cli.exits import DONE, FAILED, WRONG_USE
-from shinkei_cli.folder import LOOPBACK, AlreadyRunningError, Site, free_port, free_ports
+from shinkei_cli.folder import AlreadyRunningError, Site
 from shinkei_cli.health import ask, opens
 from shinkei_cli.narrator import Narrator
 from shinkei_cli.part import PARTS
+from shinkei_cli.ports import LOOPBACK, Ports
 from shinkei_cli.programs import programs_of
 from shinkei_cli.supervisor import Supervisor
 from shinkei_cli.words import Words
@@ -47,9 +48,9 @@ def run(wishes: Wishes) -> int:
     words = Words(wishes.language)
     narrator = Narrator(words)
     try:
-        with Site(wishes.folder) as site:
+        with Site(wishes.folder) as site, Ports() as ports:
             began = time.monotonic()
-            plant, port = prepare(wishes, narrator)
+            plant, port = prepare(wishes, ports, narrator)
             url = f"http://{LOOPBACK}:{port}/"
             programs = programs_of(plant, list(PARTS), board_first=True)
             with Supervisor(plant.dir, programs, narrator, (site.lock,)) as supervisor:
@@ -62,7 +63,7 @@ def run(wishes: Wishes) -> int:
     return FAILED if failed else DONE
 
 
-def prepare(wishes: Wishes, narrator: Narrator) -> tuple[PlantFile, int]:
+def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile, int]:
     """Choose ports and write ``<folder>/plant.toml``; returns it read, and the board's port."""
     from shinkei_plant.sample import ENDPOINTS, plant_toml
     from shinkei_plant.settings import PlantSettings
@@ -74,12 +75,12 @@ def prepare(wishes: Wishes, narrator: Narrator) -> tuple[PlantFile, int]:
         narrator.say("again")
     elif wishes.history:
         narrator.say("history")
-    port = free_port(wishes.port)
+    port = ports.take(wishes.port)
     if port != wishes.port:
         narrator.say("port_taken", wanted=wishes.port, port=port)
-    ports = dict(zip(ENDPOINTS, free_ports(len(ENDPOINTS), first_machine_port(port)), strict=True))
+    taken = ports.take_several(len(ENDPOINTS), first_machine_port(port))
     text = plant_toml(
-        ports=ports, ui_port=port, language=wishes.language, history=past if wishes.history else None, seed=wishes.seed,
+        ports=dict(zip(ENDPOINTS, taken, strict=True)), ui_port=port, language=wishes.language, history=past if wishes.history else None, seed=wishes.seed,
         speed=wishes.speed, calm=wishes.calm, faults=wishes.faults)  # fmt: skip
     write_atomic(folder / FILE, text.encode())
     plant = load_plant(folder / FILE, folder)

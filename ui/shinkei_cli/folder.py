@@ -1,4 +1,4 @@
-"""One site's folder: made, locked by the one supervisor that may use it, and the free ports it takes.
+"""One site's folder: made, and locked by the one supervisor that may use it.
 
 The lock is the kernel's (flock), so a crash leaves none behind. The supervisor's children hold it as well: after a kill -9 of the
 supervisor the next one waits until they are gone. Used by `shinkei run` and `shinkei demo`.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +15,6 @@ from types import TracebackType
 from shinkei_events.errors import BadConfig, ShinkeiError
 from shinkei_events.runfile import all_runs, remove_run
 
-LOOPBACK = "127.0.0.1"
-PORTS_TO_TRY = 100
 ORPHANS_END_WITHIN_S = 8.0
 
 
@@ -98,38 +95,3 @@ def alive(pid: object) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen on ``port`` now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError:
-            return False
-    return True
-
-
-def free_port(wanted: int) -> int:
-    """``wanted`` or the next free port after it; raises `BadConfig` when `PORTS_TO_TRY` in a row are taken."""
-    for port in range(wanted, min(wanted + PORTS_TO_TRY, 65536)):
-        if is_free(port):
-            return port
-    raise BadConfig(
-        "--port",
-        wanted,
-        f"is taken, and so are the {PORTS_TO_TRY} after it; choose another with --port or SHINKEI_PORT",
-    )
-
-
-def free_ports(count: int, start: int) -> list[int]:
-    """``count`` free ports from ``start`` on. Below 32768, where systems take the ports of outgoing connections from."""
-    found: list[int] = []
-    port = start
-    while len(found) < count:
-        port = free_port(port)
-        found.append(port)
-        port += 1
-    return found
