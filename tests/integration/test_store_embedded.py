@@ -187,7 +187,7 @@ def test_a_pid_file_whose_number_another_program_has(tmp_path: Path) -> None:
     same_uid = (
         {"user": server.data.stat().st_uid} if AS_ROOT else {}
     )  # PostgreSQL believes in any process of its own user
-    with subprocess.Popen(["sleep", "100"], **same_uid) as other:
+    with subprocess.Popen(["sleep", "100"], user=same_uid) as other:
         try:
             pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
             with server:

@@ -19,6 +19,7 @@ from shinkei_events.settings import PlantFile
 from shinkei_store import pool
 from shinkei_store.errors import EditedMigration
 from shinkei_store.migrate import Migration, migrate, released
+from shinkei_store.run import prepare
 from tests.support.store import T0, Databases, S, add_stream, migrated, one, owner_of, site_on
 
 SERVERS = ["embedded_server", pytest.param("postgres_server", marks=pytest.mark.needs("postgres"))]
@@ -190,6 +191,15 @@ def test_without_a_schema_or_a_server_it_is_not_connected(tmp_path: Path, server
         pool.connect(site_on(tmp_path, "host=127.0.0.1 port=1 dbname=x"), "store")
     with pytest.raises(ValueError, match="store, trace"):
         pool.connect(site_on(tmp_path, dsn), "nobody")
+
+
+def test_the_store_prepares_a_database_that_is_only_an_address(server: Databases, tmp_path: Path) -> None:
+    site = site_on(tmp_path, server.new_database())
+    assert len(prepare(site)) == len(released())
+    assert prepare(site) == []
+    with pool.connect(site, "ui") as conn:
+        assert one(conn, "select name from recorder") == "recorder"
+        assert one(conn, "select count(*) from pg_inherits where inhparent = 'frame'::regclass") >= 4
 
 
 def test_readers_read_only_and_not_for_ever(site: PlantFile) -> None:

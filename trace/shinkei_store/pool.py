@@ -59,8 +59,10 @@ def connect(plant: PlantFile, part: str, *, autocommit: bool = False) -> psycopg
 
 
 def owner(plant: PlantFile) -> psycopg.Connection[Any]:
-    """The login itself, in autocommit mode: for migrations."""
-    return _dial(plant, "shinkei owner")
+    """The login itself, in autocommit mode: for migrations (there may be no schema yet) and the store's housekeeping."""
+    connection = _dial(plant, "shinkei owner")
+    _find_schema(connection)
+    return connection
 
 
 def reader_pool(plant: PlantFile, part: str, *, max_size: int = 8) -> ConnectionPool[psycopg.Connection[Any]]:
@@ -101,6 +103,10 @@ def take_role(connection: psycopg.Connection[Any], part: str) -> None:
     elif (login, role) not in _refused:
         _refused.add((login, role))
         emit(RoleNotUsed(login, role))
+    _find_schema(connection)
+
+
+def _find_schema(connection: psycopg.Connection[Any]) -> None:
     connection.execute("select set_config('search_path', %s, false)", [f"{SCHEMA}, public"])
 
 
