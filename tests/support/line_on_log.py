@@ -32,10 +32,11 @@ SOURCE = "gateway/test/0"
 TITLE = {"ja": "浜名湖工場 ポンプライン1", "en": "Hamanako plant, pump line 1"}
 
 
-def write_plant(path: Path, ui: dict[str, Any] | None = None) -> PlantFile:
+def write_plant(path: Path, ui: dict[str, Any] | None = None, dsn: str | None = None) -> PlantFile:
     """A plant.toml with the line's master data at ``path``; its folder is beside it."""
     lines = ["[site]", 'id = "test"', f"title = {_toml(TITLE)}", 'zone = "Asia/Tokyo"', "[ui]"]
     lines += [f"{key} = {_toml(value)}" for key, value in (ui or {}).items()]
+    lines += ["[store]", f"dsn = {_toml(dsn)}"] if dsn else []
     for machine in MACHINES:
         lines += _entry(
             "machines",

@@ -14,6 +14,8 @@ Tree = dict[str, dict[str, dict[str, Any] | None]]
 
 APPEND = "+"
 """A field ``+name`` adds one point at the end of the list ``name``, which keeps `LIST_MOST` points."""
+ANEW = "!"
+"""This field in a patch: what was known of the key is void (it was dropped and put again)."""
 LIST_MOST = 120
 
 
@@ -37,9 +39,10 @@ class Snapshot:
         }
         if not new:
             return
-        pending = self._changed.setdefault(section, {}).get(key)
+        changed = self._changed.setdefault(section, {})
+        pending = changed.get(key)
         if pending is None:
-            pending = self._changed[section][key] = {}
+            pending = changed[key] = {ANEW: True} if key in changed else {}
         for name, value in new.items():
             if name.startswith(APPEND):
                 points = [*known.get(name[1:], []), value][-LIST_MOST:]
@@ -99,9 +102,13 @@ class Tape:
         if fields is None:
             self.tree[section].pop(key, None)
             return
+        if ANEW in fields:
+            self.tree[section].pop(key, None)
         known = self.tree[section].setdefault(key, {})
         assert known is not None
         for name, value in fields.items():
+            if name == ANEW:
+                continue
             if name.startswith(APPEND):
                 known[name[1:]] = [*known.get(name[1:], []), *value][-LIST_MOST:]
             else:

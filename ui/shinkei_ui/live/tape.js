@@ -28,8 +28,10 @@ class Tape {
       const known = (this.tree[section] ??= {});
       for (const [key, fields] of Object.entries(keys)) {
         if (fields === null) { delete known[key]; continue; }
+        if ("!" in fields) known[key] = {};
         const entry = (known[key] ??= {});
         for (const [name, value] of Object.entries(fields)) {
+          if (name === "!") continue;
           if (name.startsWith("+")) entry[name.slice(1)] = [...(entry[name.slice(1)] ?? []), ...value].slice(-LIST_MOST);
           else entry[name] = value;
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from shinkei_ui.read.lineage import Graph, Unit
+from shinkei_trace.query import Answer, Node
 from shinkei_ui.words import Words
 
 INK, QUIET, LINE, ACT, FAULT = "#1B2126", "#47525B", "#0B4F96", "#D97700", "#C8102E"
@@ -22,70 +22,63 @@ NAMED_MOST = 60
 """More units than this are drawn in groups of one kind and item."""
 
 
-def sankey(graph: Graph, words: Words, titles: dict[str, str]) -> dict[str, Any] | None:
+def sankey(answer: Answer, words: Words, titles: dict[str, str]) -> dict[str, Any] | None:
     """Where a unit came from or went, in layers; None when there is nothing but the unit itself.
 
-    Up to `NAMED_MOST` units each has a band of its own; above, units of one layer, kind and item are one band that says how many.
-    Only edges that lead further from the start are drawn (a Sankey has no circles); the table has all of them.
+    Up to `NAMED_MOST` units each has a band of its own; above, units of one layer, type and item are one band that says how many.
+    Tools and programs are in the table only. So are edges that do not lead further from the start: a Sankey has no circles.
     """
-    if len(graph.depth) < 2:
+    nodes = {(node.type, node.unit): node for node in answer.nodes if node.type in KINDS}
+    if len(nodes) < 2:
         return None
-    grouped = len(graph.depth) > NAMED_MOST
+    grouped = len(nodes) > NAMED_MOST
     members: Counter[str] = Counter()
-    name: dict[int, str] = {}
-    look: dict[str, tuple[int, Unit]] = {}
-    for id, depth in graph.depth.items():
-        unit = graph.units[id]
-        label = _group(unit, depth, words, titles) if grouped and id != graph.start.id else unit.serial
-        name[id] = label
+    look: dict[str, Node] = {}
+    name: dict[tuple[str, str], str] = {}
+    for key, node in nodes.items():
+        name[key] = label = (
+            node.unit if not grouped or node.depth == 0 else f"{_what(node, words, titles)}{APART}{node.depth}"
+        )
         members[label] += 1
-        look.setdefault(label, (depth, unit))
+        look.setdefault(label, node)
     flows: Counter[tuple[str, str]] = Counter()
-    for edge in graph.edges:
-        near, far = (edge.dst, edge.src) if graph.direction == "backward" else (edge.src, edge.dst)
-        if graph.depth.get(far, 0) > graph.depth.get(near, 0):
-            flows[name[edge.src], name[edge.dst]] += 1
-    nodes = [
+    for link in answer.links:
+        source, target = (link.source_type, link.source), (link.target_type, link.target)
+        near, far = (target, source) if answer.direction == "backward" else (source, target)
+        if near in nodes and far in nodes and nodes[far].depth > nodes[near].depth:
+            flows[name[source], name[target]] += 1
+    bands = [
         {
             "name": label,
-            "itemStyle": {"color": INK if unit.id == graph.start.id else KINDS.get(unit.kind, QUIET)},
+            "itemStyle": {"color": INK if node.depth == 0 else KINDS[node.type]},
             "label": {"formatter": label.split(APART)[0] + (f" ×{members[label]:,}" if members[label] > 1 else "")},
         }
-        for label, (_, unit) in look.items()
+        for label, node in look.items()
     ]
     links = [{"source": source, "target": target, "value": value} for (source, target), value in flows.items()]
     return {
         "tooltip": {"trigger": "item"},
         "series": [
-            {
-                "type": "sankey",
-                "data": nodes,
-                "links": links,
-                "nodeAlign": "right" if graph.direction == "backward" else "left",
-                "nodeGap": 8,
-                "nodeWidth": 16,
-                "left": 8,
-                "right": 190,
-                "top": 10,
-                "bottom": 10,
-                "draggable": False,
-                "emphasis": {"focus": "adjacency"},
-                "lineStyle": {"color": "#A9B4BC", "opacity": 0.55, "curveness": 0.5},
-                "label": {"color": INK, "fontSize": 13},
-            }
+            _SANKEY
+            | {"data": bands, "links": links, "nodeAlign": "right" if answer.direction == "backward" else "left"}
         ],
     }
 
 
-def _group(unit: Unit, depth: int, words: Words, titles: dict[str, str]) -> str:
-    """A band's name: what its units are."""
-    what = titles.get(unit.item or "", unit.item) or words(f"unit.{unit.kind}")
-    return f"{what}{APART}{depth}"
+_SANKEY: dict[str, Any] = {
+    "type": "sankey", "nodeWidth": 16, "left": 8, "right": 190, "top": 10, "bottom": 10, "draggable": False,
+    "emphasis": {"focus": "adjacency"}, "lineStyle": {"color": "#A9B4BC", "opacity": 0.55, "curveness": 0.5}, "label": {"color": INK, "fontSize": 13},
+}  # fmt: skip
 
 
-def height_of(graph: Graph) -> int:
+def _what(node: Node, words: Words, titles: dict[str, str]) -> str:
+    return titles.get(node.item or "", node.item) or words(f"unit.{node.type}")
+
+
+def height_of(answer: Answer) -> int:
     """Pixels for the layers' widest one."""
-    widest = max(Counter(graph.depth.values()).values()) if len(graph.depth) <= NAMED_MOST else 8
+    depths = Counter(node.depth for node in answer.nodes if node.type in KINDS)
+    widest = max(depths.values()) if sum(depths.values()) <= NAMED_MOST else 8
     return min(900, max(260, widest * 24))
 
 

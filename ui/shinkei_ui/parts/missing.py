@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from msgspec.structs import asdict
+
+from shinkei_trace.query import GapCrossed
 from shinkei_ui.parts import formats
 from shinkei_ui.parts.tables import note
 from shinkei_ui.read import Reader
@@ -25,6 +28,11 @@ def crossed(reader: Reader, spans: Iterable[tuple[str, int, int]]) -> list[dict[
     return list(found.values())
 
 
+def of_lineage(gaps: list[GapCrossed]) -> list[dict[str, Any]]:
+    """The lineage's own gaps in the shape of the store's."""
+    return [asdict(gap) | {"kind": "production", "channels": []} for gap in gaps]
+
+
 def sentence(gap: dict[str, Any], words: Words, zone: tzinfo) -> str:
     """One gap: where, when, how much, why."""
     amount = (
@@ -34,7 +42,7 @@ def sentence(gap: dict[str, Any], words: Words, zone: tzinfo) -> str:
         if gap["at_least"]
         else words("gap.unknown_number")
     )
-    return words(
+    told = words(
         "gap.sentence",
         machine=gap["machine"],
         begin=formats.when(gap["t_from"], zone),
@@ -43,6 +51,7 @@ def sentence(gap: dict[str, Any], words: Words, zone: tzinfo) -> str:
         cause=words.get(f"gap.cause.{gap['cause']}", gap["cause"]),
         what=", ".join(gap["channels"]) or words("gap.production" if gap["kind"] == "production" else "gap.signals"),
     )
+    return f"{told} {words('gap.beyond')}" if gap.get("why") == "beyond" else told
 
 
 def show(gaps: list[dict[str, Any]], words: Words, zone: tzinfo) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+WRAP_FROM = 48
+
 
 class Link(NamedTuple):
     """A link to a page of ours."""
@@ -45,10 +47,7 @@ def table(columns: Sequence[Column], rows: Iterable[tuple[str, Sequence[Value]]]
     )
     body = "".join(
         f"<tr class='{level}'>"
-        + "".join(
-            f"<td{' class=n' if c.number else ''}>{_html(value, language)}</td>"
-            for c, value in zip(columns, row, strict=True)
-        )
+        + "".join(f"<td{_class(c, value)}>{_html(value, language)}</td>" for c, value in zip(columns, row, strict=True))
         + "</tr>"
         for level, row in rows
     )
@@ -87,6 +86,12 @@ def href(link: Link, language: dict[str, str]) -> str:
 def chosen_language() -> dict[str, str]:
     """A language chosen in the address stays chosen."""
     return {"lang": st.query_params["lang"]} if "lang" in st.query_params else {}
+
+
+def _class(column: Column, value: Value) -> str:
+    """Numbers right; long texts and lists may wrap, everything else stays on its line."""
+    wide = (isinstance(value, str) and len(value) > WRAP_FROM) or (isinstance(value, list) and len(value) > 1)
+    return " class='n'" if column.number else " class='w'" if wide else ""
 
 
 def _html(value: Value, language: dict[str, str]) -> str:

@@ -6,15 +6,14 @@ import re
 
 from shinkei_ui.installed import Installed
 from shinkei_ui.parts.tables import Link
-from shinkei_ui.read.lineage import Unit
 from shinkei_ui.words import Words
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
-def link_of(unit: Unit) -> Link:
+def link_of(type: str, serial: str) -> Link:
     """To the unit's own page."""
-    return Link(unit.serial, "part", {"unit": unit.serial, "kind": unit.kind})
+    return Link(serial, "part", {"unit": serial, "kind": type})
 
 
 def titles_of(found: Installed, words: Words) -> dict[str, str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 
 import streamlit as st
 
+from shinkei_trace.query import Answer, Node, UnitFound
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import charts, formats, missing
 from shinkei_ui.parts.tables import Column, Link, Value, note, show, tags
 from shinkei_ui.parts.units import link_of, place_of, titles_of
 from shinkei_ui.read import lineage
-from shinkei_ui.read.lineage import Direction, Graph, Unit
+from shinkei_ui.read.lineage import Direction
 from shinkei_ui.visitor import words_of, zone_of
 
 ROWS = 300
@@ -32,28 +34,24 @@ def main() -> None:
         )
         ways: list[Direction] = ["backward", "forward"]
         way = st.segmented_control(
-            words("trace.direction"),
-            ways,
-            default=_way(),
-            format_func=lambda each: words(f"trace.{each}"),
-            required=True,
-            key="trace.way",
-        )
-    if text is not None and text.strip() != asked:
-        st.query_params["unit"] = text.strip()
+            words("trace.direction"), ways, default=_way(), format_func=lambda each: words(f"trace.{each}"), required=True, key="trace.way"
+        )  # fmt: skip
+    wanted = (text or "").strip()
+    if wanted != asked:
+        st.query_params["unit"] = wanted
         st.query_params.pop("kind", None)
-    if way != _way():
+    if way and way != _way():
         st.query_params["way"] = way
-    if not (text or "").strip():
+    if not wanted:
         _begin()
         return
-    exact, near = lineage.find(reader, text or "")
+    exact, near = lineage.find(reader, wanted)
     kind = st.query_params.get("kind")
-    unit = next((one for one in exact if one.kind == kind), exact[0] if exact else None)
+    unit = next((one for one in exact if one.type == kind), exact[0] if exact else None)
     if unit is None:
-        _not_found(text or "", near)
+        _not_found(wanted, near)
         return
-    _answer(unit, way, [other for other in exact if other is not unit])
+    _answer(unit, lineage.trace(reader, unit, way or _way()), [other for other in exact if other is not unit])
 
 
 def _way() -> Direction:
@@ -80,97 +78,106 @@ def _begin() -> None:
         show([Column(words("trace.kind")), Column(words("trace.number"))], rows)
 
 
-def _not_found(text: str, near: list[Unit]) -> None:
-    note(words("trace.unknown", text=text) + (" " + words("trace.nearest") if near else " " + words("trace.none_near")))
+def _not_found(text: str, near: list[UnitFound]) -> None:
+    note(words("trace.unknown", text=text) + " " + words("trace.nearest" if near else "trace.none_near"))
     if near:
         show(
             [Column(words("trace.number")), Column(words("trace.kind")), Column(words("trace.item"))],
-            [
-                (
-                    "",
-                    [
-                        Link(u.serial, "trace", {"unit": u.serial, "kind": u.kind}),
-                        words(f"unit.{u.kind}"),
-                        titles.get(u.item or "", u.item),
-                    ],
-                )
-                for u in near
-            ],
-        )
+            [("", [Link(u.serial, "trace", {"unit": u.serial, "kind": u.type}), words.get(f"unit.{u.type}", u.type), titles.get(u.item or "", u.item)]) for u in near],
+        )  # fmt: skip
 
 
-def _answer(unit: Unit, way: Direction, others: list[Unit]) -> None:
-    graph = lineage.graph(reader, unit, way)
-    counts = {kind: sum(1 for id in graph.depth if graph.units[id].kind == kind and id != unit.id) for kind in EXAMPLES}
+def _answer(unit: UnitFound, answer: Answer, others: list[UnitFound]) -> None:
+    counts = Counter(node.type for node in answer.nodes if node.depth)
     facts: list[tuple[str, Value, str]] = [
-        (words(f"unit.{unit.kind}"), link_of(unit), ""),
+        (words.get(f"unit.{unit.type}", unit.type), link_of(unit.type, unit.serial), ""),
         (words("trace.item"), titles.get(unit.item or "", unit.item or "–"), ""),
     ]
-    facts += [(words(f"unit.many.{kind}"), formats.number(count), "") for kind, count in counts.items() if count]
-    if graph.cut:
-        facts.append((words("trace.cut"), formats.number(lineage.NODES_MOST), "warn"))
+    facts += [(words.get(f"unit.many.{kind}", kind), formats.number(count), "") for kind, count in counts.items()]
+    customers = sorted({node.item for node in answer.nodes if node.type == "shipment" and node.item})
+    if customers:
+        facts.append((words("trace.customers"), ", ".join(customers), ""))
+    if answer.truncated:
+        facts.append((words("trace.cut"), formats.number(lineage.UNITS_MOST), "warn"))
     tags(facts)
     for other in others:
-        st.caption(words("trace.also", kind=words(f"unit.{other.kind}")))
-    spec = charts.sankey(graph, words, titles)
+        st.caption(words("trace.also", kind=words.get(f"unit.{other.type}", other.type)))
+    spec = charts.sankey(answer, words, titles)
     if spec is None:
-        note(words("trace.nothing_backward" if way == "backward" else "trace.nothing_forward"))
+        note(words(f"trace.nothing_{answer.direction}"))
     else:
         with st.container(key="graph"):
             st.echarts_chart(
                 spec,
-                height=charts.height_of(graph),
-                alt=words("trace.alt", unit=unit.serial, n=len(graph.depth) - 1),
-                key=f"sankey.{way}",
+                height=charts.height_of(answer),
+                alt=words("trace.alt", unit=unit.serial, n=len(answer.nodes) - 1),
+                key=f"sankey.{answer.direction}",
             )
-    spans = [(row["machine"], row["begins"], row["ends"]) for row in lineage.spans(reader, list(graph.depth)[:1000])]
-    missing.show(missing.crossed(reader, spans), words, zone)
-    if spec is not None:
-        _table(unit, way, graph)
+    missing.show(missing.of_lineage(answer.gaps), words, zone)
+    if len(answer.nodes) > 1:
+        _table(unit, answer)
 
 
-def _table(unit: Unit, way: Direction, graph: Graph) -> None:
+def _table(unit: UnitFound, answer: Answer) -> None:
     """The same as a table: every unit with its distance, the edge it came by, and how sure that is."""
-    by_far = {(edge.src if way == "backward" else edge.dst): edge for edge in reversed(graph.edges)}
-    order = sorted(
-        (each for each in graph.depth if each != unit.id),
-        key=lambda each: (graph.depth[each], graph.units[each].kind, graph.units[each].serial),
-    )
-    st.subheader(words("trace.table", n=len(order)))
-    rows: list[tuple[str, list[Value]]] = []
-    for id in order[:ROWS]:
-        one, edge = graph.units[id], by_far[id]
-        sure = "" if edge.certainty >= 1 else words("trace.perhaps", p=f"{edge.certainty:.0%}")
-        near = graph.units[edge.dst if way == "backward" else edge.src]
-        rows.append((
-            "warn" if sure else "",
-            [formats.number(graph.depth[id]), link_of(one), words(f"unit.{one.kind}"), titles.get(one.item or "", one.item), words.get(f"edge.{edge.kind}", edge.kind),
-             link_of(near), formats.number(edge.qty), formats.when(edge.begin, zone), formats.when(edge.end, zone) if edge.end else "", sure],
-        ))  # fmt: skip
+    nodes = [node for node in answer.nodes if node.depth]
+    st.subheader(words("trace.table", n=len(nodes)))
+    names = ("depth", "unit", "kind", "item", "how", "near", "since", "until", "last", "sure")
     show(
-        [
-            Column(words(f"trace.column.{name}"), name in {"depth", "qty"})
-            for name in ("depth", "unit", "kind", "item", "how", "near", "qty", "since", "until", "sure")
-        ],
-        rows,
+        [Column(words(f"trace.column.{name}"), name == "depth") for name in names],
+        [_row(node) for node in nodes[:ROWS]],
+        "units",
     )
-    if len(order) > ROWS:
-        st.caption(words("trace.more", n=len(order) - ROWS))
+    if len(nodes) > ROWS:
+        st.caption(words("trace.more", n=len(nodes) - ROWS))
     st.download_button(
         words("trace.download"),
-        _csv(order, graph),
-        f"trace-{way}-{place_of(unit.serial)}.csv",
+        _csv(nodes),
+        f"trace-{answer.direction}-{place_of(unit.serial)}.csv",
         "text/csv",
         key="trace.csv",
     )
 
 
-def _csv(order: list[int], graph: Graph) -> bytes:
+def _row(node: Node) -> tuple[str, list[Value]]:
+    sure = "" if node.certainty >= 1 else words("trace.perhaps", p=f"{node.certainty:.0%}")
+    open_end = words("trace.open_end") if node.open_end else ""
+    last = (
+        f"{node.machine} {words.get(f'op.{node.op}', node.op or '')} · {words.get(f'result.{node.result}', node.result or '')}"
+        if node.machine
+        else ""
+    )
+    level = "bad" if node.result in {"fail", "scrap"} else "warn" if sure else ""
+    near: Value = link_of(node.via_type or "serial", node.via) if node.via else ""
+    return level, [
+        formats.number(node.depth), link_of(node.type, node.unit), words.get(f"unit.{node.type}", node.type), titles.get(node.item or "", node.item),
+        words.get(f"edge.{node.relation}", node.relation or ""), near, formats.when(node.t_from, zone), formats.when(node.t_to, zone) if node.t_to else "",
+        last, f"{sure} {open_end}".strip(),
+    ]  # fmt: skip
+
+
+def _csv(nodes: list[Node]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["depth", "kind", "unit", "item"])
-    for id in order:
-        writer.writerow([graph.depth[id], graph.units[id].kind, graph.units[id].serial, graph.units[id].item or ""])
+    fields = (
+        "depth",
+        "type",
+        "unit",
+        "item",
+        "relation",
+        "via",
+        "certainty",
+        "t_from",
+        "t_to",
+        "first",
+        "last",
+        "machine",
+        "op",
+        "result",
+        "open_end",
+    )
+    writer.writerow(fields)
+    writer.writerows([getattr(node, name) for name in fields] for node in nodes)
     return out.getvalue().encode("utf-8-sig")
 
 

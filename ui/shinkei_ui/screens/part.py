@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
-from shinkei_events.model.frame import Value as Measured
+from shinkei_trace.query import Answer, Step, UnitFound
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import charts, formats, missing
 from shinkei_ui.parts.tables import Cell, Column, Link, Value, note, show, tags
 from shinkei_ui.parts.units import link_of, machine_title, signal_title, titles_of
 from shinkei_ui.read import lineage
-from shinkei_ui.read.lineage import Graph, Step, Unit
 from shinkei_ui.visitor import words_of, zone_of
 
 UNITS_SHOWN = 6
@@ -30,15 +31,12 @@ def main() -> None:
         note(words("trace.unknown", text=serial) if serial else words("part.which"))
         st.page_link("screens/lineage.py", label=words("part.search"))
         return
-    made_of, went_into = lineage.graph(reader, unit, "backward"), lineage.graph(reader, unit, "forward")
-    own = lineage.steps(reader, unit)
-    story = [(unit, step) for step in own] + _components(made_of, {step.number for step in own})
-    story.sort(key=lambda told: (told[1].time, told[1].number))
-    _head(unit, own)
-    _measured(unit, story)
-    gaps = missing.crossed(reader, [(step.machine, step.started, step.time) for _, step in story])
-    missing.show(gaps, words, zone)
-    _journey(unit, story)
+    made_of, went_into = lineage.trace(reader, unit, "backward"), lineage.trace(reader, unit, "forward")
+    steps = lineage.story(reader, unit, _components(unit, made_of))
+    _head(unit, [step for step in steps if step.unit == unit.serial])
+    _measured(unit, steps)
+    _missing(steps, made_of, went_into)
+    _journey(unit, steps)
     left, right = st.columns(2)
     with left:
         _family(unit, made_of)
@@ -46,71 +44,44 @@ def main() -> None:
         _family(unit, went_into)
 
 
-def _components(made_of: Graph, known: set[int]) -> list[tuple[Unit, Step]]:
-    """What was done to the parts it is made of, while they were parts of their own (the housing before it became a pump)."""
-    parts = [
-        made_of.units[each]
-        for each in made_of.depth
-        if made_of.units[each].kind == "serial" and each != made_of.start.id
-    ]
-    if made_of.start.kind != "serial" or len(parts) > COMPONENTS_MOST:
-        return []
-    found: dict[int, tuple[Unit, Step]] = {}
-    for part in parts:
-        for step in lineage.steps(reader, part):
-            if step.number not in known:
-                found.setdefault(step.number, (part, step))
-    return list(found.values())
+def _components(unit: UnitFound, made_of: Answer) -> list[str]:
+    """The parts it is made of: their story is its own (the housing before it became a pump)."""
+    parts = [node.unit for node in made_of.nodes if node.type == "serial" and node.depth]
+    return parts if unit.type == "serial" and len(parts) <= COMPONENTS_MOST else []
 
 
-def _head(unit: Unit, steps: list[Step]) -> None:
-    st.header(f"{unit.serial}")
-    last = steps[-1] if steps else None
-    results = [step.result for step in steps if step.result in {"fail", "scrap", "rework"}]
-    product = next(
-        (step.operation.product for step in reversed(steps) if step.operation and step.operation.product), unit.item
-    )
+def _head(unit: UnitFound, own: list[Step]) -> None:
+    st.header(unit.serial)
+    last = own[-1] if own else None
+    rejects = [step for step in own if step.result in {"fail", "scrap", "rework"}]
+    product = next((step.product for step in reversed(own) if step.product), None)
+    item = unit.item or product or ""
     facts: list[tuple[str, Value, str]] = [
-        (words("trace.kind"), words(f"unit.{unit.kind}"), ""),
-        (words("trace.item"), titles.get(unit.item or "", unit.item or titles.get(product or "", product or "–")), ""),
+        (words("trace.kind"), words.get(f"unit.{unit.type}", unit.type), ""),
+        (words("trace.item"), titles.get(item, item or "–"), ""),
     ]
     if last is not None:
-        facts.append(
+        facts += [
             (
                 words("part.last"),
-                f"{words.get(f'op.{last.kind}', last.kind)} · {machine_title(found, words, last.machine)}",
+                f"{words.get(f'op.{last.op}', last.op)} · {machine_title(found, words, last.machine)}",
                 "",
-            )
-        )
-        facts.append((words("part.when"), formats.when(last.time, zone), ""))
-        facts.append(
+            ),
+            (words("part.when"), formats.when(last.time, zone), ""),
             (
                 words("part.result"),
                 words.get(f"result.{last.result}", last.result),
                 "bad" if last.result in {"fail", "scrap"} else "",
-            )
-        )
-    if results:
-        facts.append((words("part.rejects"), str(len(results)), "warn"))
+            ),
+        ]
+    if rejects:
+        facts.append((words("part.rejects"), str(len(rejects)), "warn"))
     tags(facts)
 
 
-def _measured(unit: Unit, story: list[tuple[Unit, Step]]) -> None:
+def _measured(unit: UnitFound, steps: list[Step]) -> None:
     """Readings against the limits that held then, in the order in which they were taken."""
-    rows: list[tuple[str, list[Value]]] = []
-    for part, step in story:
-        operation = step.operation
-        if operation is None or not operation.readings:
-            continue
-        limits = lineage.limits(reader, operation.product, step.time) if operation.product else {}
-        for reading in operation.readings:
-            limit = limits.get((operation.station, reading.name), {})
-            verdict, level = _judge(reading.value, reading.status, limit.get("lsl"), limit.get("usl"))
-            rows.append((
-                level,
-                [_of(unit, part), machine_title(found, words, step.machine), reading.name.replace("_", " "), formats.number(reading.value), reading.unit or limit.get("unit") or "",
-                 formats.number(limit.get("lsl")), formats.number(limit.get("usl")), Cell(verdict), formats.when(reading.time or step.time, zone)],
-            ))  # fmt: skip
+    rows = [_reading(unit, step, reading) for step in steps for reading in step.readings]
     st.subheader(words("part.readings", n=len(rows)))
     if not rows:
         note(words("part.no_readings"))
@@ -119,64 +90,83 @@ def _measured(unit: Unit, story: list[tuple[Unit, Step]]) -> None:
     show([Column(words(f"part.column.{name}"), name in {"value", "low", "high"}) for name in names], rows, "readings")
 
 
-def _of(unit: Unit, part: Unit) -> Value:
-    """Which of them: the component's own page is one click away."""
-    return part.serial if part.id == unit.id else link_of(part)
+def _reading(unit: UnitFound, step: Step, reading: dict[str, Any]) -> tuple[str, list[Value]]:
+    verdict, level = _verdict(reading)
+    return level, [
+        _of(unit, step), machine_title(found, words, step.machine), reading["name"].replace("_", " "), formats.number(reading["value"]), reading["unit"] or "",
+        formats.number(reading["lsl"]), formats.number(reading["usl"]), Cell(verdict), formats.when(reading["time"] or step.time, zone),
+    ]  # fmt: skip
 
 
-def _judge(value: Measured, status: int, low: float | None, high: float | None) -> tuple[str, str]:
-    if status & 0xC0000000 or value is None:
+def _verdict(reading: dict[str, Any]) -> tuple[str, str]:
+    if reading["status"] & 0x80000000 or reading["value"] is None:
         return words("part.bad_value"), "warn"
-    if not isinstance(value, int | float) or isinstance(value, bool) or (low is None and high is None):
+    if reading["within"] is None:
         return "", ""
-    if (low is not None and value < low) or (high is not None and value > high):
-        return f"✕ {words('part.outside')}", "bad"
-    return f"✓ {words('part.inside')}", ""
+    return (f"✓ {words('part.inside')}", "") if reading["within"] else (f"✕ {words('part.outside')}", "bad")
 
 
-def _journey(unit: Unit, story: list[tuple[Unit, Step]]) -> None:
-    st.subheader(words("part.journey", n=len(story)))
-    if not story:
+def _of(unit: UnitFound, step: Step) -> Value:
+    """Which of them: a component's own page is one click away."""
+    return step.unit if step.unit == unit.serial else link_of(step.type, step.unit)
+
+
+def _missing(steps: list[Step], made_of: Answer, went_into: Answer) -> None:
+    """Gaps in the signals while it was worked on, and gaps in what machines told about it."""
+    gaps = missing.crossed(reader, [(step.machine, step.started, step.time) for step in steps[:STEPS_SHOWN]])
+    known = {gap["id"] for gap in gaps}
+    lost = {gap.id: gap for gap in (*made_of.gaps, *went_into.gaps) if gap.id not in known}
+    missing.show(gaps + missing.of_lineage(list(lost.values())), words, zone)
+
+
+def _journey(unit: UnitFound, steps: list[Step]) -> None:
+    st.subheader(words("part.journey", n=len(steps)))
+    if not steps:
         note(words("part.no_steps"))
         return
     rows: list[tuple[str, list[Value]]] = []
-    for part, step in story[:STEPS_SHOWN]:
-        operation = step.operation
-        what = words.get(f"op.{step.kind}", step.kind) + (f" ({step.slot})" if step.slot else "")
-        level = "bad" if step.result in {"fail", "scrap"} else "warn" if step.result == "rework" else ""
+    for step in steps[:STEPS_SHOWN]:
+        what = words.get(f"op.{step.op}", step.op) + (f" ({step.slot})" if step.slot else "")
+        level = (
+            "bad"
+            if step.result in {"fail", "scrap"}
+            else "warn"
+            if step.result == "rework" or step.unknown or step.corrected_by
+            else ""
+        )
+        result = words.get(f"result.{step.result}", step.result) + (
+            f" · {words('part.corrected')}" if step.corrected_by else ""
+        )
         rows.append((
             level,
-            [formats.when(step.started, zone), formats.lasting(step.time - step.started, words), _of(unit, part), machine_title(found, words, step.machine), what,
-             words.get(f"result.{step.result}", step.result), _with(part, step), _used(step), _unusual(step), _raw(step)],
+            [formats.when(step.started, zone), formats.lasting(step.time - step.started, words), _of(unit, step), machine_title(found, words, step.machine), what, result,
+             _with(step), _used(step), _unusual(step), _raw(step)],
         ))  # fmt: skip
-        if operation is not None and operation.unknown:
-            rows.append(("warn", ["", "", "", "", words("part.unknown"), ", ".join(operation.unknown), "", "", "", ""]))
+        if step.unknown:
+            rows.append(("warn", ["", "", "", "", words("part.unknown"), ", ".join(step.unknown), "", "", "", ""]))
     names = ("started", "took", "part", "machine", "done", "result", "with", "used", "unusual", "raw")
     show([Column(words(f"part.column.{name}")) for name in names], rows, "journey")
 
 
-def _with(unit: Unit, step: Step) -> Value:
-    if step.operation is None:
-        return ""
-    others = [each for each in (*step.operation.inputs, *step.operation.outputs) if each.id != unit.serial]
-    unique = list({(each.type, each.id): each for each in others}.values())
-    links: list[Link | Cell | str] = [
-        Link(each.id, "part", {"unit": each.id, "kind": each.type}) for each in unique[:UNITS_SHOWN]
-    ]
-    if len(unique) > UNITS_SHOWN:
-        links.append(words("part.others", n=len(unique) - UNITS_SHOWN))
-    if step.operation.to:
-        links.append(f"→ {step.operation.to}")
+def _with(step: Step) -> Value:
+    others = {(each["type"], each["id"]) for each in (*step.inputs, *step.outputs) if each["id"] != step.unit}
+    links: list[Link | Cell | str] = [link_of(type, serial) for type, serial in sorted(others)[:UNITS_SHOWN]]
+    if len(others) > UNITS_SHOWN:
+        links.append(words("part.others", n=len(others) - UNITS_SHOWN))
+    if step.to:
+        links.append(f"→ {step.to}")
     return links
 
 
-def _used(step: Step) -> str:
-    if step.operation is None:
-        return ""
-    used = step.operation.resources
-    return " · ".join(
-        name for name in (used.tool, used.program or used.recipe, used.fixture, used.operator_group) if name
-    )
+def _used(step: Step) -> Value:
+    """What the operation says it used, and what was mounted then; two candidates are both shown, with how likely each is."""
+    claimed = set(step.resources.values())
+    parts: list[Link | Cell | str] = [" · ".join(dict.fromkeys(step.resources.values()))] if claimed else []
+    for each in step.mounted:
+        if each["unit"] not in claimed:
+            sure = "" if each["certainty"] >= 1 else f" ({each['certainty']:.0%})"
+            parts.append(Link(f"{each['unit']}{sure}", "part", {"unit": each["unit"], "kind": each["type"]}))
+    return parts
 
 
 def _unusual(step: Step) -> Value:
@@ -188,7 +178,7 @@ def _unusual(step: Step) -> Value:
 
 
 def _raw(step: Step) -> Value:
-    if step.operation is None:
+    if step.slot is not None:
         return ""
     rows = lineage.raw_numbers(reader, step.machine, step.started, step.time)
     return [
@@ -197,24 +187,24 @@ def _raw(step: Step) -> Value:
     ]
 
 
-def _family(unit: Unit, graph: Graph) -> None:
-    way = graph.direction
+def _family(unit: UnitFound, answer: Answer) -> None:
+    way = answer.direction
     st.subheader(words(f"trace.{way}"))
-    spec = charts.sankey(graph, words, titles)
+    spec = charts.sankey(answer, words, titles)
     if spec is None:
-        note(words("trace.nothing_backward" if way == "backward" else "trace.nothing_forward"))
+        note(words(f"trace.nothing_{way}"))
         return
     with st.container(key=f"graph_{way}"):
         st.echarts_chart(
             spec,
-            height=charts.height_of(graph),
-            alt=words("trace.alt", unit=unit.serial, n=len(graph.depth) - 1),
+            height=charts.height_of(answer),
+            alt=words("trace.alt", unit=unit.serial, n=len(answer.nodes) - 1),
             key=f"part.{way}",
         )
     st.page_link(
         "screens/lineage.py",
         label=words("part.as_table"),
-        query_params={"unit": unit.serial, "kind": unit.kind, "way": way},
+        query_params={"unit": unit.serial, "kind": unit.type, "way": way},
     )
 
 
