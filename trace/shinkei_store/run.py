@@ -11,6 +11,7 @@ from shinkei_events.errors import NotConnected
 from shinkei_events.health import Health
 from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
+from shinkei_store.access import SCHEMA
 from shinkei_store.migrate import migrate
 from shinkei_store.pool import connect, owner
 from shinkei_store.relay import Relay
@@ -19,6 +20,7 @@ from shinkei_store.worker import record
 
 AHEAD = timedelta(days=3)
 EVERY_S = 3600.0
+_PATH = f"set search_path = {SCHEMA}, public"
 
 
 def prepare(plant: PlantFile) -> list[str]:
@@ -29,6 +31,7 @@ def prepare(plant: PlantFile) -> list[str]:
     with owner(plant) as conn:
         applied = migrate(conn)
     with owner(plant) as conn:
+        conn.execute(_PATH)
         conn.execute("insert into recorder values (%s) on conflict do nothing", (plant.store.recorder,))
         conn.execute("select ensure_partitions(%s)", (datetime.now(UTC) + AHEAD,))
     return applied
@@ -38,6 +41,7 @@ def _keep_ahead(plant: PlantFile, stop: threading.Event) -> None:
     while not stop.wait(EVERY_S):
         try:
             with owner(plant) as conn:
+                conn.execute(_PATH)
                 conn.execute("select ensure_partitions(%s)", (datetime.now(UTC) + AHEAD,))
         except (psycopg.Error, NotConnected) as error:
             emit(PeerAway("partitions", str(error)))
@@ -49,12 +53,16 @@ def run(plant: PlantFile, stop: threading.Event) -> None:
     health.start()
     relay = Relay(plant, "store")
     try:
+        away = False
         while not stop.is_set():
             try:
                 prepare(plant)
                 break
             except (psycopg.Error, NotConnected) as error:
                 health.update(ready=False, error=str(error))
+                if not away:
+                    emit(PeerAway("store", str(error)))
+                away = True
                 stop.wait(0.5)
         threading.Thread(target=_keep_ahead, args=(plant, stop), name="partitions", daemon=True).start()
         relay.start()

@@ -57,6 +57,7 @@ class _Life:
 
     def run(self) -> None:
         """Record until stop; raises when a peer is lost or the position is somebody else's."""
+        kafka.ensure_topics(self._log, self._plant.log.replication)
         with connect(self._plant, "store") as conn:
             self._conn, self._writer = conn, Writer(conn)
             self._producer = kafka.producer(self._log, linger_ms=2)
