@@ -112,15 +112,15 @@ MACHINES = (
 )  # fmt: skip
 
 SIGNALS = (
-    Signal("OP10", "melt_temperature", "°C", "CEL", 0, 900, 1000, 692, 705, 0.6, 0.5, 0.8, True, 2, 0, "溶湯温度", "Melt temperature"),
-    Signal("OP10", "die_temperature", "°C", "CEL", 0, 400, 1000, 168, 222, 1.5, 0.5, 0.8, True, 2, 0, "金型温度", "Die temperature"),
+    Signal("OP10", "melt_temperature", "°C", "CEL", 0, 900, 1000, 704.0, 705, 0.6, 0.5, 0.8, True, 2, 0, "溶湯温度", "Melt temperature"),
+    Signal("OP10", "die_temperature", "°C", "CEL", 0, 400, 1000, 220.5, 222, 1.5, 0.5, 0.8, True, 2, 0, "金型温度", "Die temperature"),
     Signal("OP10", "injection_pressure", "bar", "BAR", 0, 200, 1000, 4, 84, 3.0, 0.9, 0.6, False, 2, 0.15, "射出圧力", "Injection pressure"),
     Signal("OP20", "torque", "N·m", "NU", 0, 60, 100, 0.4, 21.5, 0.9, 0.35, 0.12, False, 3, 0.25, "主軸トルク", "Spindle torque"),
     Signal("OP20", "vibration", "mm/s", "C16", 0, 20, 100, 0.15, 2.2, 0.15, 0.08, 0.02, False, 3, 0.05, "振動", "Vibration"),
     Signal("OP20", "spindle_current", "A", "AMP", 0, 50, 100, 1.1, 13.8, 0.5, 0.2, 0.07, False, 3, 0.25, "主軸電流", "Spindle current"),
-    Signal("OP20", "coolant_temperature", "°C", "CEL", 0, 80, 100, 21.0, 26.5, 0.05, 0.06, 0.15, True, 3, 0, "クーラント温度", "Coolant temperature"),
-    Signal("OP30", "bath_temperature", "°C", "CEL", 0, 100, 1000, 58.0, 62.0, 0.1, 0.12, 0.2, True, 2, 0, "浴温", "Bath temperature"),
-    Signal("OP30", "conductivity", "mS/cm", "H61", 0, 20, 1000, 6.1, 6.4, 0.03, 0.04, 0.06, True, 3, 0, "導電率", "Conductivity"),
+    Signal("OP20", "coolant_temperature", "°C", "CEL", 0, 80, 100, 26.2, 26.5, 0.05, 0.06, 0.15, True, 3, 0, "クーラント温度", "Coolant temperature"),
+    Signal("OP30", "bath_temperature", "°C", "CEL", 0, 100, 1000, 61.8, 62.0, 0.1, 0.12, 0.2, True, 2, 0, "浴温", "Bath temperature"),
+    Signal("OP30", "conductivity", "mS/cm", "H61", 0, 20, 1000, 6.39, 6.4, 0.03, 0.04, 0.06, True, 3, 0, "導電率", "Conductivity"),
     Signal("OP30", "spray_pressure", "bar", "BAR", 0, 20, 1000, 0.2, 8.2, 0.15, 0.07, 0.05, False, 3, 0, "噴射圧力", "Spray pressure"),
     Signal("OP40", "press_force", "kN", "B47", 0, 40, 200, 0.2, 11.6, 0.7, 0.14, 0.05, False, 3, 0.2, "圧入力", "Press force"),
     Signal("OP40", "hydraulic_pressure", "bar", "BAR", 0, 300, 200, 38.0, 148.0, 4.0, 1.1, 0.5, False, 2, 0.1, "油圧", "Hydraulic pressure"),
@@ -134,7 +134,7 @@ SIGNALS = (
     Signal("OP70", "motor_current", "A", "AMP", 0, 20, 200, 0.03, 5.1, 0.2, 0.05, 0.02, False, 3, 0.8, "モーター電流", "Motor current"),
     Signal("OP70", "vibration", "mm/s", "C16", 0, 10, 200, 0.05, 0.92, 0.06, 0.03, 0.012, False, 3, 0.1, "振動", "Vibration"),
     Signal("OP80", "belt_speed", "m/min", "2X", 0, 60, 1000, 0.0, 18.0, 0.1, 0.08, 0.05, False, 2, 0, "ベルト速度", "Belt speed"),
-    Signal("OP80", "label_temperature", "°C", "CEL", 0, 200, 1000, 88.0, 121.0, 0.4, 0.4, 0.4, True, 2, 0, "ラベルヘッド温度", "Label head temperature"),
+    Signal("OP80", "label_temperature", "°C", "CEL", 0, 200, 1000, 120.4, 121.0, 0.4, 0.4, 0.4, True, 2, 0, "ラベルヘッド温度", "Label head temperature"),
 )  # fmt: skip
 
 PRODUCTS = (

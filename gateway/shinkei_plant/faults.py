@@ -41,7 +41,7 @@ FAULTS = {
     for kind in (
         Kind("bad_bearing_lot", "OP40", "parts", "supplier_lot", 0, 0),
         Kind("tool_wear", "OP20", "parts", "tool", 0, 200),
-        Kind("press_drift", "OP40", "parts", "machine", 240, 180),
+        Kind("press_drift", "OP40", "parts", "machine", 240, 80),
         Kind("leak_tester_offset", "OP60", "parts", "measuring_device", 240, 0),
         Kind("coolant_leak", "OP20", "parts", "machine", 220, 180),
         Kind("wrong_program", "OP20", "parts", "program", 0, 0),
@@ -59,7 +59,10 @@ _TOGGLE_MS = 1400
 
 
 class Planned(NamedTuple):
-    """Plant ``name`` at ``seconds`` after the line's start (negative: in its history)."""
+    """Plant ``name`` at ``seconds`` after the line's start (negative: in its history).
+
+    ``tool_wear`` begins from then on as soon as a tool is neither new nor nearly used up.
+    """
 
     name: str
     seconds: float
@@ -211,7 +214,14 @@ _STARTERS: dict[str, Callable[[Line, Trouble, int], None]] = {
 
 _PAST = (("tool_wear", -26000), ("chatter", -23000), ("coolant_leak", -20500), ("breakdown", -18200), ("bad_bearing_lot", -16000),
          ("sensor_stuck", -12500), ("press_drift", -9800), ("breakdown", -7300), ("leak_tester_offset", -5200), ("wrong_program", -2600))  # fmt: skip
-_SOON = (("breakdown", 40), ("tool_wear", 150), ("sensor_noise", 480), ("bad_bearing_lot", 780))
+_SOON = (
+    ("breakdown", 40),
+    ("chatter", 150),
+    ("press_drift", 270),
+    ("tool_wear", 560),
+    ("sensor_stuck", 860),
+    ("bad_bearing_lot", 1120),
+)
 _LATER = ("coolant_leak", "chatter", "press_drift", "breakdown", "leak_tester_offset", "sensor_stuck", "wrong_program", "bad_bearing_lot",
           "network_cut", "tool_wear", "sensor_noise")  # fmt: skip
 
@@ -219,7 +229,7 @@ _LATER = ("coolant_leak", "chatter", "press_drift", "breakdown", "leak_tester_of
 def story(seed: int, hours: float = 48.0) -> Iterable[Planned]:
     """The troubles of the demo: some in the last 8 hours, some that come while one watches, then one every 6 to 11 minutes."""
     yield from (Planned(name, seconds) for name, seconds in (*_PAST, *_SOON))
-    rng, at = random.Random(f"{seed}/story"), 1200.0
+    rng, at = random.Random(f"{seed}/story"), 2000.0
     while at < hours * 3600:
         for name in rng.sample(_LATER, len(_LATER)):
             yield Planned(name, round(at), round(rng.uniform(0.8, 1.3), 2))

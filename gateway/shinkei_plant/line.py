@@ -143,6 +143,9 @@ class Line:
                 self.at(time, lambda now, planned=planned, number=number: self._begin(planned, number, now))  # type: ignore[misc]
 
     def _begin(self, planned: Planned, number: int, time: int) -> None:
+        if planned.name == "tool_wear" and not self.machining.half_used:
+            self.at(time + 20 * S, lambda now: self._begin(planned, number, now))
+            return
         before = self._active.get(planned.name)
         if before is not None:
             self.finish(before, time)

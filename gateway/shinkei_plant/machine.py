@@ -14,6 +14,7 @@ from shinkei_plant import catalog
 from shinkei_plant.catalog import MS, S
 from shinkei_plant.records import EnergyCounter, OperationDone, Record, SetupChange, StateChange
 
+WAITING_DRIVES_STOP = 5 * S
 EDGE_GAP = 200 * MS
 """Two operations of one machine end at least this far apart, so that a handshake can tell their edges."""
 
@@ -78,9 +79,11 @@ class Machine:
 
     # ---- energy, load and warmth -----------------------------------------------------------------------------------------
     def load(self, time: int) -> float:
-        """0 at rest … 1 executing; reached with a time constant of 0.6 s."""
+        """0 at rest … 1 executing; reached with a time constant of 0.6 s. Who waits for parts stops its drives after 5 s."""
         goal = 1.0 if self.state == "EXECUTE" else 0.0
         ago = time - self.since
+        if self.state == "SUSPENDED":
+            ago = max(ago - WAITING_DRIVES_STOP, 0)
         return goal if ago > 6 * S else goal + (self.load_before - goal) * math.exp(-ago / (0.6 * S))
 
     def warmth(self, time: int) -> float:

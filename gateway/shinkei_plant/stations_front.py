@@ -84,6 +84,11 @@ class Machining(Station):
         trouble = self.line.active("tool_wear")
         return 0.1 * self.uses / TOOL_LIFE_PARTS + (1.6 * trouble.strength * trouble.ramp(time) if trouble else 0.0)
 
+    @property
+    def half_used(self) -> bool:
+        """A tool that begins to wear too fast has cut some parts before, and is not about to be changed anyway."""
+        return 30 <= self.uses <= 105
+
     def prepare(self, product: Product, time: int) -> None:
         super().prepare(product, time)
         wrong = self.line.active("wrong_program")
