@@ -92,7 +92,9 @@ class Forwarder:
             stream.delivered, stream.flying, stream.offset = stream.recorded, 0, -1
             self._go_back(stream, stream.recorded)
 
-    def on_progress(self, partition: int, reports: list[Recorded], kinds: Iterable[Kind] = KINDS, position: int = -1) -> list[StreamId]:
+    def on_progress(
+        self, partition: int, reports: list[Recorded], kinds: Iterable[Kind] = KINDS, position: int = -1
+    ) -> list[StreamId]:
         """The recorder's report of one partition (of a topic that carries ``kinds``); the last one wins, also a lower one.
 
         A stream that is not in it has nothing recorded. ``position``: how far it has read this log (-1: it reads another); it has then
@@ -103,7 +105,12 @@ class Forwarder:
         ends = self._spool.streams()
         named = {str(report.stream) for report in reports}
         for name, stream in self._streams.items():
-            if stream.partition == partition and stream.id.kind in kinds and name not in named and stream.recorded > FIRST_NUMBER:
+            if (
+                stream.partition == partition
+                and stream.id.kind in kinds
+                and name not in named
+                and stream.recorded > FIRST_NUMBER
+            ):
                 stream.recorded = FIRST_NUMBER
                 self._go_back(stream, FIRST_NUMBER)
         for report in reports:
@@ -167,12 +174,17 @@ class Forwarder:
         return [
             Send(0, frame.stream, frame.first, frame.first, frame, 0)
             for frame in frames
-            if (stream := self._stream(str(frame.stream))).sent == frame.first and not stream.pending and len(self._flight) < self._max_in_flight
+            if (stream := self._stream(str(frame.stream))).sent == frame.first
+            and not stream.pending
+            and len(self._flight) < self._max_in_flight
         ]
 
     def trim(self, **how: Any) -> int:
         """Delete what nobody needs any more; returns the number of segments."""
-        done = {name: (s.recorded if self._keep_until == "stored" else max(s.delivered, s.recorded)) for name, s in self._streams.items()}
+        done = {
+            name: (s.recorded if self._keep_until == "stored" else max(s.delivered, s.recorded))
+            for name, s in self._streams.items()
+        }
         return self._spool.trim(done, **how)
 
     def backlog(self) -> int:
@@ -181,7 +193,10 @@ class Forwarder:
 
     def state(self) -> dict[str, tuple[int, int, int]]:
         """Per stream: next number in the spool, next to send, next to be recorded."""
-        return {name: (end, self._stream(name).sent, self._stream(name).recorded) for name, end in self._spool.streams().items()}
+        return {
+            name: (end, self._stream(name).sent, self._stream(name).recorded)
+            for name, end in self._spool.streams().items()
+        }
 
     # ---- inside ------------------------------------------------------------------------------------------------------
     def _recorded(self, name: str) -> int:
@@ -258,7 +273,9 @@ class Forwarder:
         """At the end of the spool: a stream whose last numbers are gone has no record to carry the mark. An empty frame does; for
         events, the gap event that the shell writes is the next one and carries it."""
         self._cursors[partition] = cursor
-        open_ends = [(s, end) for s in self._by_partition[partition] if s.sent < (end := self._spool.next_number(str(s.id)))]
+        open_ends = [
+            (s, end) for s in self._by_partition[partition] if s.sent < (end := self._spool.next_number(str(s.id)))
+        ]
         if not open_ends or self._spool.read(cursor) is not None:
             return  # the writing thread has added what seemed to be missing
         for stream, end in open_ends:
@@ -280,7 +297,9 @@ class Forwarder:
             self._drop_pending(stream)
             self._send(stream, frame, frame.first, frame.end, size, sends)
 
-    def _send(self, stream: _Stream, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]) -> None:
+    def _send(
+        self, stream: _Stream, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]
+    ) -> None:
         self._ticket += 1
         self._flight[self._ticket] = (str(stream.id), first, end)
         stream.flying += 1
@@ -300,4 +319,6 @@ class Forwarder:
         while stream.out and stream.out[-1][0] > number:
             self._outstanding[stream.partition] -= stream.out.pop()[1]
         stream.sent = number
-        self._cursors[stream.partition] = min(self._cursors[stream.partition], self._spool.position_of(str(stream.id), number))
+        self._cursors[stream.partition] = min(
+            self._cursors[stream.partition], self._spool.position_of(str(stream.id), number)
+        )

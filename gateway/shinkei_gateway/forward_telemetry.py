@@ -52,7 +52,9 @@ class EpochBegun(Telemetry, frozen=True):
     old: str
     stream: str
     level: ClassVar[int] = logging.ERROR
-    text: ClassVar[str] = "forward: {stream} is recorded beyond what this spool gave (restored from an older copy?); epoch {old} ends"
+    text: ClassVar[str] = (
+        "forward: {stream} is recorded beyond what this spool gave (restored from an older copy?); epoch {old} ends"
+    )
 
 
 class CommandAnswered(Telemetry, frozen=True):

@@ -86,7 +86,9 @@ class _Machine:
 class Intake:
     """The one writer of a shard's streams. ``clock`` gives ns UTC."""
 
-    def __init__(self, spool: Spool, commit: GroupCommit, gateway: str, shard: str, clock: Callable[[], int], opening: Opening) -> None:
+    def __init__(
+        self, spool: Spool, commit: GroupCommit, gateway: str, shard: str, clock: Callable[[], int], opening: Opening
+    ) -> None:
         self._spool, self._commit = spool, commit
         self._gateway, self._shard, self._clock, self._opening = gateway, shard, clock, opening
         self._next: dict[StreamId, int] = {}
@@ -166,14 +168,25 @@ class Intake:
         old = StreamId(previous, machine, "production") if previous else None
         last = self._opening.previous_next.get(str(old), FIRST_NUMBER) - 1 if old else None
         known = old is not None and bool(last)
-        fields = {"gateway": self._gateway, "shard": self._shard, "follows": old if known else None, "follows_number": last if known else None}
+        fields = {
+            "gateway": self._gateway,
+            "shard": self._shard,
+            "follows": old if known else None,
+            "follows_number": last if known else None,
+        }
         self._event(Draft(machine, now, now, StreamStarted, fields), "production", out)
         if known and previous is not None:
             detail = "the end of the spool was damaged; what was in it is unknown"
             for kind in ("signals", "production"):
                 of = StreamId(previous, machine, kind)
                 begin = self._opening.previous_next.get(str(of), FIRST_NUMBER)
-                fields = {"id": gap_id(of, begin, begin, "spool_corrupt"), "of": of, "cause": "spool_corrupt", "possible": True, "detail": detail}
+                fields = {
+                    "id": gap_id(of, begin, begin, "spool_corrupt"),
+                    "of": of,
+                    "cause": "spool_corrupt",
+                    "possible": True,
+                    "detail": detail,
+                }
                 self._event(Draft(machine, now, now, Gap, fields), "production", out)
 
     def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:
@@ -226,7 +239,9 @@ class Intake:
         number = self._number(stream)
         signals = 0 if kind == "history" else self._number(stream.sibling("signals")) - 1
         try:
-            event = item.type(stream=stream, number=number, signals=signals, time=item.time, received=item.received, **item.fields)
+            event = item.type(
+                stream=stream, number=number, signals=signals, time=item.time, received=item.received, **item.fields
+            )
             payload = encode(event)
             ce_type = type_of(event).ce_type
             decode(ce_type, payload)  # building a struct checks no types
@@ -241,7 +256,13 @@ class Intake:
         """Quarantine what breaks the language (a number out of range, a field missing)."""
         where = item.channel if isinstance(item, Reading) else item.type.__name__
         now = self._clock()
-        fields = {"source": f"{self._gateway}/{self._shard}", "where": where, "reason": reason, "raw": raw[:65_536], "content_type": "text/plain"}
+        fields = {
+            "source": f"{self._gateway}/{self._shard}",
+            "where": where,
+            "reason": reason,
+            "raw": raw[:65_536],
+            "content_type": "text/plain",
+        }
         self._event(Draft(item.machine, min(max(item.time, 0), now), now, Quarantined, fields), "quarantine", out)
 
     def _frame(self, machine: str, run: list[Reading], batch: Batch, out: _Out) -> None:
@@ -307,7 +328,11 @@ def _columns(stream: StreamId, first: int, run: list[Reading], context: Context,
     t0 = run[0].time
     server = [(r.server_time if r.server_time is not None else r.time) - t0 for r in run]
     dt = [reading.time - t0 for reading in run]
-    late = [i for i, r in enumerate(run) if not r.received - EARLIEST_NS <= r.time <= r.received + LATEST_NS] if windowed else []
+    late = (
+        [i for i, r in enumerate(run) if not r.received - EARLIEST_NS <= r.time <= r.received + LATEST_NS]
+        if windowed
+        else []
+    )
     return Frame(
         stream, first, t0, context, list(names), ch, dt, [reading.value for reading in run],
         runs_of([reading.status for reading in run]), runs_of([reading.received for reading in run]), 0,

@@ -159,7 +159,14 @@ class KafkaLink:
         for stream, mark in self._forwarder.missing:
             emit(NumbersMissing(str(stream), mark.begin or 0, mark.end or 0, mark.cause))
             lost = (mark.end or 0) - (mark.begin or 0)
-            fields = {"id": mark.id, "of": stream, "cause": mark.cause, "begin": mark.begin, "end": mark.end, "at_least": lost}
+            fields = {
+                "id": mark.id,
+                "of": stream,
+                "cause": mark.cause,
+                "begin": mark.begin,
+                "end": mark.end,
+                "at_least": lost,
+            }
             drafts.append(Draft(stream.machine, now, now, Gap, fields))
         self._forwarder.missing.clear()
         self._intake.put(Batch("@forward", drafts))
@@ -176,7 +183,11 @@ class KafkaLink:
                 await self._read(reader, log, None, wait=0.2)
 
     async def _read(self, reader: Consumer, log: kafka.LogAddress, producer: Producer | None, wait: float = 0) -> None:
-        messages = await asyncio.to_thread(kafka.consume_batch, reader, 500, wait) if wait else kafka.consume_batch(reader, 500, 0)
+        messages = (
+            await asyncio.to_thread(kafka.consume_batch, reader, 500, wait)
+            if wait
+            else kafka.consume_batch(reader, 500, 0)
+        )
         for message in messages:
             if message.error() is not None:
                 continue
@@ -221,7 +232,15 @@ class KafkaLink:
         self._answered = [*self._answered[-ANSWERED_KEPT:], command.id]
         self._intake.put(Batch(ANSWERED, [], self._answered))
         if producer is not None and outcome != "expired":
-            reply = Reply(id=digest("reply", command.id), command=command.id, gateway=self._gateway, outcome=outcome, time=time.time_ns(), result=result, error=error)  # type: ignore[arg-type]
+            reply = Reply(
+                id=digest("reply", command.id),
+                command=command.id,
+                gateway=self._gateway,
+                outcome=outcome,
+                time=time.time_ns(),
+                result=result,
+                error=error,
+            )  # type: ignore[arg-type]
             sealed = seal(reply, self._source)
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
 

@@ -24,7 +24,9 @@ MAX_NUMBER = 1 << 62
 _packer = msgspec.msgpack.Encoder()
 _jsoner = msgspec.json.Encoder()
 _unpackers: dict[str, Any] = {
-    entry.ce_type: (msgspec.msgpack.Decoder(entry.struct) if entry.struct is Frame else msgspec.json.Decoder(entry.struct))
+    entry.ce_type: (
+        msgspec.msgpack.Decoder(entry.struct) if entry.struct is Frame else msgspec.json.Decoder(entry.struct)
+    )
     for entry in EVENT_TYPES
 }
 _PATH = re.compile(r" - at `(.*)`$")
@@ -133,11 +135,34 @@ def _finite(path: str, value: object) -> None:
 
 
 _TIME_NAMES = frozenset(
-    ["time", "received", "began", "ended", "started", "since", "until", "t_from", "t_to", "not_before", "not_after", "minute", "valid_from", "deadline", "planned_start", "planned_end"]
+    [
+        "time",
+        "received",
+        "began",
+        "ended",
+        "started",
+        "since",
+        "until",
+        "t_from",
+        "t_to",
+        "not_before",
+        "not_after",
+        "minute",
+        "valid_from",
+        "deadline",
+        "planned_start",
+        "planned_end",
+    ]
 )
-_TIMES = {e.struct: tuple(f for f in e.struct.__struct_fields__ if f in _TIME_NAMES) for e in EVENT_TYPES if e.struct is not Frame}
+_TIMES = {
+    e.struct: tuple(f for f in e.struct.__struct_fields__ if f in _TIME_NAMES)
+    for e in EVENT_TYPES
+    if e.struct is not Frame
+}
 _LOOSE = {
-    e.struct: tuple(f for f in e.struct.__struct_fields__ if f not in _TIME_NAMES and f not in {"stream", "number", "id"})
+    e.struct: tuple(
+        f for f in e.struct.__struct_fields__ if f not in _TIME_NAMES and f not in {"stream", "number", "id"}
+    )
     for e in EVENT_TYPES
     if e.struct is not Frame
 }

@@ -30,7 +30,9 @@ def _library() -> ctypes.CDLL:
             library = ctypes.CDLL(str(found))
             if hasattr(library, "rd_kafka_mock_cluster_new"):
                 return library
-    raise ShinkeiError(f"the Kafka client in {package} has no embedded log; install confluent-kafka's wheel or set log.bootstrap")
+    raise ShinkeiError(
+        f"the Kafka client in {package} has no embedded log; install confluent-kafka's wheel or set log.bootstrap"
+    )
 
 
 class EmbeddedLog:
@@ -59,7 +61,13 @@ class EmbeddedLog:
             getattr(lib, f"rd_kafka_mock_{name}").argtypes = [ctypes.c_void_p, ctypes.c_int32]
         why = ctypes.create_string_buffer(256)
         conf = lib.rd_kafka_conf_new()
-        lib.rd_kafka_conf_set.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+        lib.rd_kafka_conf_set.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+            ctypes.c_char_p,
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+        ]
         lib.rd_kafka_conf_set(conf, b"log_level", b"2", why, len(why))
         self._client = lib.rd_kafka_new(_PRODUCER, conf, why, len(why))
         self._cluster = lib.rd_kafka_mock_cluster_new(self._client, 1) if self._client else None
@@ -73,7 +81,9 @@ class EmbeddedLog:
                 raise ShinkeiError(f"the embedded log did not make topic {topic.name}: error {problem}")
         self.bootstrap = lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         self.log_id = str(uuid.uuid4())
-        write_run(self._folder, "log", {"part": "log", "pid": os.getpid(), "bootstrap": self.bootstrap, "log_id": self.log_id})
+        write_run(
+            self._folder, "log", {"part": "log", "pid": os.getpid(), "bootstrap": self.bootstrap, "log_id": self.log_id}
+        )
 
     def stop(self) -> None:
         """End the log; what was only in it is gone."""

@@ -63,7 +63,9 @@ def headers_of(ce_type: str, id: str, source: str, subject: str, time_ns: int, c
     ]
 
 
-def seal(event: msgspec.Struct, source: str, *, key: str | None = None, topic: str | None = None, id: str | None = None) -> Sealed:
+def seal(
+    event: msgspec.Struct, source: str, *, key: str | None = None, topic: str | None = None, id: str | None = None
+) -> Sealed:
     """Key, headers and payload of ``event``; ``key`` and ``id`` are worked out from it when not given.
 
     ``source``: who says it, e.g. ``gateway/gw-01/0`` or ``detect/1``. Raises `UnknownType`.
@@ -74,10 +76,19 @@ def seal(event: msgspec.Struct, source: str, *, key: str | None = None, topic: s
     elif isinstance(event, Numbered):
         key, time, id = key or event.machine, event.time, id or event_id(event.stream, event.number)
     else:
-        time = next((t for t in (getattr(event, n, None) for n in ("time", "minute", "valid_from", "deadline")) if t is not None), 0)
+        time = next(
+            (
+                t
+                for t in (getattr(event, n, None) for n in ("time", "minute", "valid_from", "deadline"))
+                if t is not None
+            ),
+            0,
+        )
         key = key or _first(event, ("key", "machine", "subject", "shipment", "order", "group", "gateway", "name"))
         id = id or _id_of(event)
-    headers = headers_of(entry.ce_type, id, source, key, time, entry.topic.content_type if entry.struct is Frame else "application/json")
+    headers = headers_of(
+        entry.ce_type, id, source, key, time, entry.topic.content_type if entry.struct is Frame else "application/json"
+    )
     return Sealed(topic or entry.topic.name, key.encode(), headers, encode(event))
 
 

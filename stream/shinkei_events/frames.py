@@ -68,7 +68,9 @@ def join(frames: list[Frame]) -> Frame:
     previous = head
     for frame in frames[1:]:
         if not can_join(previous, frame):
-            raise ValueError(f"{frame.stream}: frame at {frame.first} does not follow the one that ends before {previous.end}")
+            raise ValueError(
+                f"{frame.stream}: frame at {frame.first} does not follow the one that ends before {previous.end}"
+            )
         shift, at = frame.t0 - head.t0, len(v)
         index = [place.setdefault(name, len(place)) for name in frame.channels]
         ch += [index[old] for old in frame.ch]
@@ -83,7 +85,15 @@ def join(frames: list[Frame]) -> Frame:
         late += [at + index for index in frame.late or ()]
         previous = frame
     return msgspec.structs.replace(
-        head, channels=list(place), ch=ch, dt=dt, v=v, status=status, received=received, server_dt=server, late=late or None
+        head,
+        channels=list(place),
+        ch=ch,
+        dt=dt,
+        v=v,
+        status=status,
+        received=received,
+        server_dt=server,
+        late=late or None,
     )
 
 
@@ -91,7 +101,9 @@ def readings(frame: Frame) -> Iterator[tuple[int, str, int, Value, int, int]]:
     """Each reading as ``(number, channel, source time ns, value, status, received ns)``."""
     names, t0 = frame.channels, frame.t0
     status, received = _flat(frame.status), _flat(frame.received)
-    for at, (ch, dt, value, code, arrived) in enumerate(zip(frame.ch, frame.dt, frame.v, status, received, strict=True)):
+    for at, (ch, dt, value, code, arrived) in enumerate(
+        zip(frame.ch, frame.dt, frame.v, status, received, strict=True)
+    ):
         yield frame.first + at, names[ch], t0 + dt, value, code, arrived
 
 

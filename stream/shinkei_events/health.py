@@ -33,7 +33,14 @@ class Health:
         self.part, self._folder = part, folder
         self._host, self._port = split_address(address)
         self._lock = threading.Lock()
-        self._state: dict[str, Any] = {"part": part, "since": time.time(), "ready": False, "lag": None, "last_error": None, "details": {}}
+        self._state: dict[str, Any] = {
+            "part": part,
+            "since": time.time(),
+            "ready": False,
+            "lag": None,
+            "last_error": None,
+            "details": {},
+        }
         self._sources: list[Callable[[], dict[str, Any]]] = []
         self._server: ThreadingHTTPServer | None = None
 
@@ -64,7 +71,11 @@ class Health:
         self._server = ThreadingHTTPServer((self._host, self._port), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.2,), name="health", daemon=True).start()
-        write_run(self._folder, self.part, {"part": self.part, "pid": os.getpid(), "http": self.address, "started": time.time()})
+        write_run(
+            self._folder,
+            self.part,
+            {"part": self.part, "pid": os.getpid(), "http": self.address, "started": time.time()},
+        )
 
     @property
     def address(self) -> str:
@@ -74,7 +85,9 @@ class Health:
         host, port = self._server.server_address[:2]
         return f"{host if isinstance(host, str) else host.decode()}:{port}"
 
-    def update(self, *, ready: bool | None = None, lag: float | None = None, error: str | None = None, **details: Any) -> None:
+    def update(
+        self, *, ready: bool | None = None, lag: float | None = None, error: str | None = None, **details: Any
+    ) -> None:
         """Change what is given; ``error=""`` clears the last error. ``lag`` in seconds or records, as the part documents."""
         with self._lock:
             if ready is not None:

@@ -66,7 +66,13 @@ def _common(log: LogAddress) -> dict[str, Any]:
     return settings | log.extra
 
 
-def producer(log: LogAddress, *, linger_ms: float = 5, in_flight_records: int = 20_000, on_error: Callable[[KafkaError], None] | None = None) -> Producer:
+def producer(
+    log: LogAddress,
+    *,
+    linger_ms: float = 5,
+    in_flight_records: int = 20_000,
+    on_error: Callable[[KafkaError], None] | None = None,
+) -> Producer:
     """An idempotent producer that keys records to partitions as the Java client does.
 
     ``message.timeout.ms`` is endless: the spool or the outbox absorbs an outage, not this queue, which is bounded.
@@ -163,7 +169,10 @@ def ensure_topics(log: LogAddress, replication: int = 1, timeout: float = 30.0) 
     except KafkaException as error:
         raise NotConnected(f"Kafka at {log.bootstrap} does not answer: {error.args[0].str()}") from error
     missing = [topic for topic in TOPICS if topic.name not in there]
-    wanted = [NewTopic(t.name, num_partitions=t.partitions, replication_factor=replication, config=t.config()) for t in missing]
+    wanted = [
+        NewTopic(t.name, num_partitions=t.partitions, replication_factor=replication, config=t.config())
+        for t in missing
+    ]
     if not wanted:
         return []
     for future in admin.create_topics(wanted, request_timeout=timeout).values():

@@ -31,15 +31,28 @@ def asyncapi() -> dict[str, Any]:
     channels = {
         topic.name: {
             "address": topic.name,
-            "messages": {e.ce_type: {"$ref": f"#/components/messages/{e.ce_type}"} for e in EVENT_TYPES if e.topic is topic},
-            "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions, "topicConfiguration": _retention(topic.config())}},
+            "messages": {
+                e.ce_type: {"$ref": f"#/components/messages/{e.ce_type}"} for e in EVENT_TYPES if e.topic is topic
+            },
+            "bindings": {
+                "kafka": {
+                    "topic": topic.name,
+                    "partitions": topic.partitions,
+                    "topicConfiguration": _retention(topic.config()),
+                }
+            },
             "description": f"Keyed by {topic.key}.",
         }
         for topic in TOPICS
     }
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Shinkei", "version": "1.0.0", "license": {"name": "Apache-2.0"}, "description": "The events of a factory."},
+        "info": {
+            "title": "Shinkei",
+            "version": "1.0.0",
+            "license": {"name": "Apache-2.0"},
+            "description": "The events of a factory.",
+        },
         "defaultContentType": "application/json",
         "channels": channels,
         "components": {"messages": messages},
@@ -49,14 +62,20 @@ def asyncapi() -> dict[str, Any]:
 def _message(entry: EventType) -> dict[str, Any]:
     text = (entry.struct.__doc__ or "").strip().split("\n")[0]
     kind = entry.topic.content_type if entry is FRAME else "application/json"
-    headers = {name: {"type": "string"} for name in ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "ce_dataschema")}
+    headers = {
+        name: {"type": "string"}
+        for name in ("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_subject", "ce_time", "ce_dataschema")
+    }
     headers["ce_type"] = {"type": "string", "const": entry.ce_type}
     return {
         "name": entry.ce_type,
         "summary": text,
         "contentType": kind,
         "headers": {"type": "object", "properties": headers, "required": list(headers)},
-        "payload": {"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": {"$ref": f"{entry.ce_type}.json"}},
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": {"$ref": f"{entry.ce_type}.json"},
+        },
     }
 
 
@@ -82,8 +101,14 @@ def breaking(released: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _compare(path: str, old: dict[str, Any], new: dict[str, Any], problems: list[str]) -> None:
     before, after = old.get("properties", {}), new.get("properties", {})
     problems += [f"{path}.{name}: is gone" for name in before if name not in after]
-    problems += [f"{path}.{name}: is required now" for name in new.get("required", []) if name not in old.get("required", [])]
-    problems += [f"{path}.{name}: is optional now" for name in old.get("required", []) if name not in new.get("required", []) and name in after]
+    problems += [
+        f"{path}.{name}: is required now" for name in new.get("required", []) if name not in old.get("required", [])
+    ]
+    problems += [
+        f"{path}.{name}: is optional now"
+        for name in old.get("required", [])
+        if name not in new.get("required", []) and name in after
+    ]
     for name in before:
         if name in after and _shape(before[name]) != _shape(after[name]):
             problems.append(f"{path}.{name}: was {_shape(before[name])}, is {_shape(after[name])}")

@@ -189,7 +189,9 @@ def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(str(path), "", f"is not TOML: {error}") from error
     file = strict(raw, _File, "")
-    found_documents = {name: [_master(name, at, item) for at, item in enumerate(getattr(file, name))] for name in _MASTER}
+    found_documents = {
+        name: [_master(name, at, item) for at, item in enumerate(getattr(file, name))] for name in _MASTER
+    }
     for name, entries in found_documents.items():
         seen: set[str] = set()
         for entry in entries:
@@ -214,7 +216,9 @@ def strict(raw: Any, kind: type[T], where: str) -> T:
         text = str(error)
         found = _PATH.search(text)
         key = ".".join(part for part in (where, found[1] if found else "") if part)
-        raise BadConfig(key or "plant.toml", _at(raw, found[1] if found else ""), text[: found.start()] if found else text) from error
+        raise BadConfig(
+            key or "plant.toml", _at(raw, found[1] if found else ""), text[: found.start()] if found else text
+        ) from error
 
 
 def _hook(kind: type, value: Any) -> Any:
@@ -246,5 +250,9 @@ def _master(name: str, at: int, item: dict[str, Any]) -> Any:
         item = item | {"name": "/".join(str(item.get(part, "")) for part in parts)}
     unknown = set(item) - set(kind.__struct_fields__)
     if unknown:
-        raise BadConfig(f"{name}[{at}].{min(unknown)}", item[min(unknown)], f"unknown key; known are {', '.join(kind.__struct_fields__)}")
+        raise BadConfig(
+            f"{name}[{at}].{min(unknown)}",
+            item[min(unknown)],
+            f"unknown key; known are {', '.join(kind.__struct_fields__)}",
+        )
     return strict(item, kind, f"{name}[{at}]")

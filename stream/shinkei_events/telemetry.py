@@ -35,7 +35,9 @@ def emit(event: Telemetry) -> None:
     if kind.metric is not None:
         counter = _counters.get(kind.metric)
         if counter is None:
-            counter = _counters[kind.metric] = Counter(kind.metric, (kind.__doc__ or kind.metric).split("\n")[0], kind.labels)
+            counter = _counters[kind.metric] = Counter(
+                kind.metric, (kind.__doc__ or kind.metric).split("\n")[0], kind.labels
+            )
         amount = float(getattr(event, kind.amount)) if kind.amount else 1.0
         (counter.labels(*(str(getattr(event, name)) for name in kind.labels)) if kind.labels else counter).inc(amount)
     if LOGGER.isEnabledFor(kind.level):
@@ -55,7 +57,11 @@ def name_of(event: Telemetry) -> str:
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         event = getattr(record, "event", None)
-        line: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname, "text": record.getMessage()}
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "text": record.getMessage(),
+        }
         if isinstance(event, Telemetry):
             line["event"] = name_of(event)
             line |= {name: msgspec.to_builtins(getattr(event, name), enc_hook=str) for name in event.__struct_fields__}
@@ -67,7 +73,9 @@ class _JsonLines(logging.Formatter):
 def setup(level: int = logging.INFO) -> None:
     """Log to standard error: plain lines on a terminal, JSON lines otherwise. Libraries speak from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s") if sys.stderr.isatty() else _JsonLines())
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(message)s") if sys.stderr.isatty() else _JsonLines()
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

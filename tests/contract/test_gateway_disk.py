@@ -14,7 +14,10 @@ from tests.support.protocol_simulation import SimDisk
 
 @pytest.fixture(params=["folder", "simulated"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
-    makers: dict[str, Callable[[], Disk]] = {"folder": lambda: FolderDisk(tmp_path / "spool"), "simulated": lambda: SimDisk(random.Random(1))}
+    makers: dict[str, Callable[[], Disk]] = {
+        "folder": lambda: FolderDisk(tmp_path / "spool"),
+        "simulated": lambda: SimDisk(random.Random(1)),
+    }
     return makers[request.param]()
 
 

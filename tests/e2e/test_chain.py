@@ -51,9 +51,19 @@ def everything_arrived(chain: Chain) -> None:
         assert kept.get(key) == values, f"{key}: {len(kept.get(key, []))} recorded of {len(values)}"
     assert set(kept) == set(said)
     for machine, told_operations in done.items():
-        there = [(o.kind, o.started, o.ended, o.result, [u.id for u in o.inputs], [u.id for u in o.outputs]) for o in operations[machine]]
+        there = [
+            (o.kind, o.started, o.ended, o.result, [u.id for u in o.inputs], [u.id for u in o.outputs])
+            for o in operations[machine]
+        ]
         expected = [
-            (o["kind"], o["started"], o["ended"], o.get("result", "unknown"), [u["id"] for u in o.get("inputs", [])], [u["id"] for u in o.get("outputs", [])])
+            (
+                o["kind"],
+                o["started"],
+                o["ended"],
+                o.get("result", "unknown"),
+                [u["id"] for u in o.get("inputs", [])],
+                [u["id"] for u in o.get("outputs", [])],
+            )
             for o in told_operations
         ]
         assert sorted(there) == sorted(expected), f"{machine}: {len(there)} operations recorded of {len(expected)}"
@@ -61,7 +71,9 @@ def everything_arrived(chain: Chain) -> None:
         ends = [o.ended for o in operations[machine]][FIRST_MOMENT:]
         assert ends == sorted(ends), f"{machine}: operations out of order"
     assert chain.ask("select count(*) from gap where not possible") == [(0,)]
-    print(f"{sum(map(len, said.values()))} values and {sum(map(len, done.values()))} operations, each once and in order")
+    print(
+        f"{sum(map(len, said.values()))} values and {sum(map(len, done.values()))} operations, each once and in order"
+    )
 
 
 def test_on_real_kafka_postgresql_and_mosquitto(on_real_servers: Chain) -> None:

@@ -52,7 +52,9 @@ class Chain:
                 items.append(Reading(machine, "counter", now, self.said[machine], 0, now))
         if self.said["M0"] % 7 == 0:
             self.states += 1
-            items.append(Draft("M0", now, now, MachineStateChanged, {"state": "EXECUTE" if self.states % 2 else "IDLE"}))
+            items.append(
+                Draft("M0", now, now, MachineStateChanged, {"state": "EXECUTE" if self.states % 2 else "IDLE"})
+            )
         self.gateway.say(items)
 
     def stored(self) -> dict[str, list[int]]:

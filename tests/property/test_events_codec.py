@@ -25,7 +25,12 @@ values = st.one_of(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=3),
 )  # fmt: skip
 one_reading = st.tuples(
-    st.sampled_from(["a", "b", "c"]), st.integers(0, 10**12), values, st.sampled_from([0, 0x80000000, 0x40920000]), st.integers(0, 3), st.integers(0, 5)
+    st.sampled_from(["a", "b", "c"]),
+    st.integers(0, 10**12),
+    values,
+    st.sampled_from([0, 0x80000000, 0x40920000]),
+    st.integers(0, 3),
+    st.integers(0, 5),
 )
 
 
@@ -48,7 +53,9 @@ def test_encode_decode(rows: list[tuple[str, int, object, int, int, int]]) -> No
 
 
 @given(st.lists(one_reading, min_size=1, max_size=30), st.data())
-def test_cut_and_join_keep_every_reading(rows: list[tuple[str, int, object, int, int, int]], data: st.DataObject) -> None:
+def test_cut_and_join_keep_every_reading(
+    rows: list[tuple[str, int, object, int, int, int]], data: st.DataObject
+) -> None:
     frame = frame_of(rows)
     at = data.draw(st.integers(0, len(rows)))
     right = cut(frame, at)
@@ -57,7 +64,11 @@ def test_cut_and_join_keep_every_reading(rows: list[tuple[str, int, object, int,
     left = frame_of(rows[:at]) if at else None
     if left is not None and right.count:
         later = msgspec.structs.replace(frame_of(rows[at:], first=at + 1, t0=T - 1000), late=None)
-        shifted = msgspec.structs.replace(later, dt=[d + 1000 for d in later.dt], server_dt=[d + 1000 for d in later.server_dt] if later.server_dt else None)
+        shifted = msgspec.structs.replace(
+            later,
+            dt=[d + 1000 for d in later.dt],
+            server_dt=[d + 1000 for d in later.server_dt] if later.server_dt else None,
+        )
         assert can_join(left, shifted)
         joined = join([left, shifted])
         check(joined)
@@ -85,7 +96,9 @@ def test_ten_thousand_broken_payloads_give_typed_errors() -> None:
             elif kind == 2:
                 payload[at:at] = rng.randbytes(rng.randint(1, 6))
             else:
-                payload[at:at] = rng.choice([b"null", b"1e999", b"-1", b'"x"', b"[[[[", b"{", b"\xff", b"NaN", b"99999999999999999999"])
+                payload[at:at] = rng.choice(
+                    [b"null", b"1e999", b"-1", b'"x"', b"[[[[", b"{", b"\xff", b"NaN", b"99999999999999999999"]
+                )
         try:
             check(decode(type_of(event).ce_type, bytes(payload)))
         except BadInput:
@@ -120,7 +133,12 @@ def test_bad_events_name_the_field() -> None:
 
 def test_records_without_our_headers_are_refused() -> None:
     sealed = seal(EXAMPLES[0], "x")
-    for headers, value in [(None, b""), ([("ce_type", b"\xff")], b""), (sealed.headers[2:], sealed.value), (sealed.headers, None)]:
+    for headers, value in [
+        (None, b""),
+        ([("ce_type", b"\xff")], b""),
+        (sealed.headers[2:], sealed.value),
+        (sealed.headers, None),
+    ]:
         with pytest.raises(BadInput):
             open_record(headers, value)
 

@@ -39,7 +39,18 @@ class Chain:
         ports, start = plant_ports(), datetime.now(UTC).replace(microsecond=0).isoformat()
         self.broker = broker or f"mqtt://127.0.0.1:{ports['broker']}"
         self.config = folder / "plant.toml"
-        self.config.write_text(plant_toml(ports=ports, broker=broker, calm=True, faults=faults, seed=seed, speed=speed, language="en", extra=addresses + extra))
+        self.config.write_text(
+            plant_toml(
+                ports=ports,
+                broker=broker,
+                calm=True,
+                faults=faults,
+                seed=seed,
+                speed=speed,
+                language="en",
+                extra=addresses + extra,
+            )
+        )
         self.plant: PlantFile = load_plant(self.config, folder)
         self.database = None if dsn else EmbeddedPostgres(database_folder(self.plant))
         names = (["log"] if self.embedded else []) + list(parts)
@@ -47,7 +58,17 @@ class Chain:
         self.gateway = PartProcess("gateway", self.config, folder)
         self.machines = [self._machines(n, ports, start, speed, length, faults, seed, wait) for n in range(len(GROUPS))]
 
-    def _machines(self, n: int, ports: dict[str, int], start: str, speed: float, length: float, faults: Sequence[str], seed: int, wait: float) -> PartProcess:
+    def _machines(
+        self,
+        n: int,
+        ports: dict[str, int],
+        start: str,
+        speed: float,
+        length: float,
+        faults: Sequence[str],
+        seed: int,
+        wait: float,
+    ) -> PartProcess:
         name = f"machines{n}"
         keys: dict[str, Any] = {
             "machines": list(GROUPS[n]), "name": name, "start": start, "length": f"{length:g}s", "wait": f"{wait:g}s",
@@ -55,8 +76,14 @@ class Chain:
         }  # fmt: skip
         config = self.folder / f"{name}.toml"
         broker = self.broker if n != 1 or not self._starts_broker(ports) else ""
-        config.write_text(plant_toml(ports=ports, broker=broker, calm=True, faults=faults, seed=seed, speed=speed, language="en", plant=keys))
-        return PartProcess(name, config, self.folder, words=("plant", "run", "--config", str(config), "--dir", str(self.folder)))
+        config.write_text(
+            plant_toml(
+                ports=ports, broker=broker, calm=True, faults=faults, seed=seed, speed=speed, language="en", plant=keys
+            )
+        )
+        return PartProcess(
+            name, config, self.folder, words=("plant", "run", "--config", str(config), "--dir", str(self.folder))
+        )
 
     def _starts_broker(self, ports: dict[str, int]) -> bool:
         return self.broker.endswith(f":{ports['broker']}")
@@ -75,7 +102,11 @@ class Chain:
 
     def played(self, timeout: float) -> None:
         """Wait until the machines have lived their length and everything they said is recorded."""
-        eventually(lambda: all(((m.health() or {}).get("details") or {}).get("done") for m in self.machines), timeout, every=0.5)
+        eventually(
+            lambda: all(((m.health() or {}).get("details") or {}).get("done") for m in self.machines),
+            timeout,
+            every=0.5,
+        )
         self.settled()
 
     def settled(self, timeout: float = 120.0) -> None:
@@ -84,7 +115,9 @@ class Chain:
 
         def still() -> bool:
             with connect(self.plant, "ui") as conn:
-                now = conn.execute("select (select sum(next_number) from v_recorded), (select max(number) from event_raw), (select number from trace_position)").fetchone()
+                now = conn.execute(
+                    "select (select sum(next_number) from v_recorded), (select max(number) from event_raw), (select number from trace_position)"
+                ).fetchone()
             last[1] = last[1] + 1 if now == last[0] and now is not None and now[1] == now[2] else 0
             last[0] = now
             return bool(last[1] >= 6)
@@ -99,7 +132,11 @@ class Chain:
     def events(self, machine: str) -> list[Any]:
         """The machine's production events as recorded, in order."""
         with connect(self.plant, "ui") as conn:
-            return [event for stream in streams(conn, machine, "production") for _, event in read_events(conn, stream, 1, 1_000_000)]
+            return [
+                event
+                for stream in streams(conn, machine, "production")
+                for _, event in read_events(conn, stream, 1, 1_000_000)
+            ]
 
     def stop(self) -> None:
         """End everything."""
@@ -114,7 +151,9 @@ def streams(conn: psycopg.Connection[Any], machine: str, kind: str) -> list[Any]
     """Streams of a machine, oldest epoch first."""
     from shinkei_events.identity import StreamId
 
-    rows = conn.execute("select epoch, machine, kind from stream where machine = %s and kind = %s order by id", (machine, kind)).fetchall()
+    rows = conn.execute(
+        "select epoch, machine, kind from stream where machine = %s and kind = %s order by id", (machine, kind)
+    ).fetchall()
     return [StreamId(str(epoch), name, of) for epoch, name, of in rows]
 
 

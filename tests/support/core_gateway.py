@@ -23,7 +23,9 @@ class CoreGateway:
     """`start`, `say` batches, wait until `recorded`, `stop`. One shard of gateway ``core``."""
 
     def __init__(self, plant: PlantFile, folder: Path, **forward: Any) -> None:
-        self.spool, opening = open_spool(FolderDisk(folder), lambda: new_epoch(time.time_ns() // 10**6, secrets.randbits(74)), segment_bytes=1 << 20)
+        self.spool, opening = open_spool(
+            FolderDisk(folder), lambda: new_epoch(time.time_ns() // 10**6, secrets.randbits(74)), segment_bytes=1 << 20
+        )
         self.loop = asyncio.new_event_loop()
         self.commit = GroupCommit(self.spool, on_durable=lambda: self.loop.call_soon_threadsafe(self._durable))
         self.opening = opening

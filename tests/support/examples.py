@@ -26,7 +26,13 @@ T = 1_700_000_000_000_000_000
 SIGNALS = StreamId(EPOCH, "OP20", "signals")
 PRODUCTION = StreamId(EPOCH, "OP20", "production")
 N: dict[str, Any] = {"stream": PRODUCTION, "number": 7, "signals": 41, "time": T, "received": T + 5}
-D: dict[str, Any] = {"id": "demo/ui/12", "actor": decision.Actor("p-17", "login"), "time": T, "subject": "OP20", "comment": "見た"}
+D: dict[str, Any] = {
+    "id": "demo/ui/12",
+    "actor": decision.Actor("p-17", "login"),
+    "time": T,
+    "subject": "OP20",
+    "comment": "見た",
+}
 CONTEXT = Context("EXECUTE", "PUMP-A", "R12", "T-004", "OP20")
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (

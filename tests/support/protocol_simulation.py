@@ -131,7 +131,9 @@ class World:
 
     # ---- gateway -----------------------------------------------------------------------------------------------------
     def start_gateway(self) -> None:
-        self.spool, opening = open_spool(self.disk, lambda: new_epoch(self.now, self.rng.getrandbits(74)), segment_bytes=1500)
+        self.spool, opening = open_spool(
+            self.disk, lambda: new_epoch(self.now, self.rng.getrandbits(74)), segment_bytes=1500
+        )
         self.commit = SimCommit(self.spool)
         self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: T0 + self.now, opening)  # type: ignore[arg-type]
         self.forwarder = Forwarder(self.spool, credit=4000, max_in_flight=12, partitions=PARTITIONS, frame_age=3)
@@ -155,7 +157,9 @@ class World:
         time = T0 + self.now
         items: list[Any] = [Reading(machine, self.rng.choice("ab"), time, at + k, 0, time) for k in range(1, count + 1)]
         if self.rng.random() < 0.3:
-            items.insert(0, Draft(machine, time, time, MachineStateChanged, {"state": self.rng.choice(["EXECUTE", "IDLE"])}))
+            items.insert(
+                0, Draft(machine, time, time, MachineStateChanged, {"state": self.rng.choice(["EXECUTE", "IDLE"])})
+            )
         future = self.intake.put(Batch(machine, items, at + count))
         self.sent_up_to[machine] = at + count
         self.futures.append((machine, at + count, future))
@@ -177,7 +181,9 @@ class World:
         for missing in self.forwarder.missing:
             mark = missing.mark
             fields = {"id": mark.id, "of": missing.stream, "cause": mark.cause, "begin": mark.begin, "end": mark.end}
-            self.intake.put(Batch("forward", [Draft(missing.stream.machine, T0 + self.now, T0 + self.now, Gap, fields)]))
+            self.intake.put(
+                Batch("forward", [Draft(missing.stream.machine, T0 + self.now, T0 + self.now, Gap, fields)])
+            )
         self.forwarder.missing.clear()
 
     def produce(self, send: Any) -> None:
@@ -211,7 +217,9 @@ class World:
     def trim(self) -> None:
         if self.forwarder.trim() and self.restores == 0:
             for stream, (_, _, recorded) in self.forwarder.state().items():
-                assert self.spool.oldest(stream) <= self.db["next"].get(stream, 1), f"seed {self.seed}: trimmed ahead of the record"
+                assert self.spool.oldest(stream) <= self.db["next"].get(stream, 1), (
+                    f"seed {self.seed}: trimmed ahead of the record"
+                )
                 assert recorded <= self.db["next"].get(stream, 1), f"seed {self.seed}: progress ahead of the database"
 
     # ---- recorder ----------------------------------------------------------------------------------------------------
@@ -265,7 +273,10 @@ class World:
     def start_consumer(self) -> None:
         self.follower = Follower(self.db["consumer"]["next"], buffer=4)
         self.follower.sweep(self.db["next"])
-        self.consumer_log, self.consumer_position = self.log_id, [len(p) if self.rng.random() < 0.5 else 0 for p in self.log]
+        self.consumer_log, self.consumer_position = (
+            self.log_id,
+            [len(p) if self.rng.random() < 0.5 else 0 for p in self.log],
+        )
         self.uses: list[Any] = []
 
     def consume(self) -> None:
@@ -337,14 +348,28 @@ def run(seed: int, steps: int = 120) -> dict[str, int]:
         getattr(world, name)()
     settle(world)
     check(world)
-    return {"restores": world.restores, "gaps": len(world.db["gaps"]), "logs": world.log_id, "repeats": world.recorder.repeats}
+    return {
+        "restores": world.restores,
+        "gaps": len(world.db["gaps"]),
+        "logs": world.log_id,
+        "repeats": world.recorder.repeats,
+    }
 
 
 def settle(world: World) -> None:
     world.calm, world.disk.full = True, False
     for _ in range(600):
         world.now += 4
-        for name in ("do_commit", "forward", "acknowledge", "record", "record", "read_mail", "read_progress", "consume"):
+        for name in (
+            "do_commit",
+            "forward",
+            "acknowledge",
+            "record",
+            "record",
+            "read_mail",
+            "read_progress",
+            "consume",
+        ):
             getattr(world, name)()
         ends = world.spool.streams()
         if (
@@ -353,7 +378,9 @@ def settle(world: World) -> None:
             and world.follower.watermarks() == world.db["next"]
         ):
             return
-    raise AssertionError(f"seed {world.seed}: not everything arrived: {world.forwarder.state()}, {world.db['next']}, {world.follower.watermarks()}")
+    raise AssertionError(
+        f"seed {world.seed}: not everything arrived: {world.forwarder.state()}, {world.db['next']}, {world.follower.watermarks()}"
+    )
 
 
 def check(world: World) -> None:
@@ -363,7 +390,9 @@ def check(world: World) -> None:
         for _, event, gap in rows:
             first = event.first if isinstance(event, Frame) else event.number
             if first != expected:
-                assert gap is not None and gap.begin == expected and gap.end == first, f"seed {seed}: {name} jumps from {expected} to {first}"
+                assert gap is not None and gap.begin == expected and gap.end == first, (
+                    f"seed {seed}: {name} jumps from {expected} to {first}"
+                )
             expected = end_of(event)
             if isinstance(event, Frame):
                 for number, _, _, value, _, _ in readings(event):
@@ -379,7 +408,9 @@ def check(world: World) -> None:
             assert flat == wanted, f"seed {seed}: the consumer saw something else in {name}"
     for machine, counter in world.acked.items():
         name = str(world.intake.stream(machine, "signals"))
-        assert db["next"].get(name, 1) > counter, f"seed {seed}: {machine} was acknowledged up to {counter}, recorded to {db['next'].get(name)}"
+        assert db["next"].get(name, 1) > counter, (
+            f"seed {seed}: {machine} was acknowledged up to {counter}, recorded to {db['next'].get(name)}"
+        )
     if world.restores == 0:
         assert not db["gaps"], f"seed {seed}: gap records without a loss: {db['gaps']}"
 

@@ -21,7 +21,9 @@ START = 1_790_000_000 * SECOND
 def script(seed: int, minutes: int = 30, start: int = START) -> Iterator[list[Reading | Draft]]:
     """Batches of 5 s: two signals at 2 Hz a machine, a part every 30 s from a lot of 10, a jump on A2, a fault on A3."""
     rng = random.Random(seed)
-    yield [Draft(machine, start, start, MachineStateChanged, {"state": "EXECUTE", "product": "P"}) for machine in MACHINES]
+    yield [
+        Draft(machine, start, start, MachineStateChanged, {"state": "EXECUTE", "product": "P"}) for machine in MACHINES
+    ]
     for step in range(minutes * 60 // STEP_S):
         now = start + (step + 1) * STEP_S * SECOND
         items: list[Any] = []

@@ -37,7 +37,9 @@ def test_asyncapi_names_every_topic_and_type() -> None:
 
 @pytest.mark.parametrize("event", [e for e in EXAMPLES if not isinstance(e, Frame)], ids=lambda e: type(e).__name__)
 def test_examples_validate(event: msgspec.Struct) -> None:
-    jsonschema.validate(json.loads(msgspec.json.encode(event)), json.loads(msgspec.json.encode(schema_of(type_of(event)))))
+    jsonschema.validate(
+        json.loads(msgspec.json.encode(event)), json.loads(msgspec.json.encode(schema_of(type_of(event))))
+    )
 
 
 def changed(edit: Any) -> list[str]:

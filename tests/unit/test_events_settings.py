@@ -77,7 +77,9 @@ def test_secrets_hide_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         Secret("env:PW2").reveal()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("100ms", 0.1), ("5s", 5.0), ("10m", 600.0), ("24h", 86400.0), ("1.5 h", 5400.0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("100ms", 0.1), ("5s", 5.0), ("10m", 600.0), ("24h", 86400.0), ("1.5 h", 5400.0)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert Duration.parse(text) == pytest.approx(seconds)
     assert Size.parse("2GiB") == 2 * 2**30

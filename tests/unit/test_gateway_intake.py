@@ -15,7 +15,7 @@ from shinkei_events.model.operation import Operation
 from shinkei_gateway.intake import Batch, Draft, Intake, Reading, gap
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
-from shinkei_gateway.spool.spool import Spool, open_spool
+from shinkei_gateway.spool.spool import open_spool
 
 T = 1_700_000_000_000_000_000
 OPERATION = {"operation_id": "o", "kind": "process", "station": "M", "started": T, "ended": T + 50}
@@ -58,7 +58,13 @@ def state(time: int, name: str, **more: Any) -> Draft:
 
 
 def test_order_is_source_time_and_frames_end_at_context_changes(bench: Bench) -> None:
-    bench.put(reading(30, 3.0), reading(10, 1.0), state(20, "EXECUTE", product="P"), reading(20, 2.0), Draft("M", T + 50, T + 100, Operation, OPERATION))
+    bench.put(
+        reading(30, 3.0),
+        reading(10, 1.0),
+        state(20, "EXECUTE", product="P"),
+        reading(20, 2.0),
+        Draft("M", T + 50, T + 100, Operation, OPERATION),
+    )
     kinds = [type(e).__name__ for e in bench.events()]
     assert kinds == ["StreamStarted", "Frame", "MachineStateChanged", "Frame", "Operation"]
     _, first, changed, second, operation = bench.events()
@@ -84,7 +90,13 @@ def test_context_and_resume_survive_a_restart(bench: Bench, tmp_path: Path) -> N
 
 
 def test_bad_items_go_to_quarantine_and_neighbours_go_on(bench: Bench) -> None:
-    bench.put(reading(1, 1.0), reading(2, float("nan")), reading(3, object()), Draft("M", T + 4, T, Operation, {"kind": "no"}), reading(5, 5.0))
+    bench.put(
+        reading(1, 1.0),
+        reading(2, float("nan")),
+        reading(3, object()),
+        Draft("M", T + 4, T, Operation, {"kind": "no"}),
+        reading(5, 5.0),
+    )
     events = bench.events()
     assert [r[3] for e in events if isinstance(e, Frame) for r in readings(e)] == [1.0, 5.0]
     assert [e.first for e in events if isinstance(e, Frame)] == [1, 2]

@@ -46,7 +46,9 @@ class Handler:
     topics: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ("signals",)
 
-    def load(self, conn: psycopg.Connection[Any], topic: str, partition: int, committed: dict[str, int]) -> dict[str, int]:
+    def load(
+        self, conn: psycopg.Connection[Any], topic: str, partition: int, committed: dict[str, int]
+    ) -> dict[str, int]:
         """Drop and load all state of a partition. ``committed``: its streams with the next numbers of the last commit; returns those
         to go on from (lower ones are read from the record again)."""
         return committed
@@ -81,7 +83,9 @@ class _Partition:
 class _Run:
     """One life on one log, until something is lost."""
 
-    def __init__(self, plant: PlantFile, name: str, part: str, handler: Handler, health: Health, stop: threading.Event) -> None:
+    def __init__(
+        self, plant: PlantFile, name: str, part: str, handler: Handler, health: Health, stop: threading.Event
+    ) -> None:
         self._plant, self._name, self._part, self._handler = plant, name, part, handler
         self._health, self._stop = health, stop
         self._partitions: dict[tuple[str, int], _Partition] = {}
@@ -94,7 +98,9 @@ class _Run:
             self._conn = conn
             if self._handler.sweep(conn):
                 conn.commit()
-            consumer = kafka.group_consumer(self._log, f"shinkei.{self._name}", list(self._handler.topics), self._assign, self._revoke)
+            consumer = kafka.group_consumer(
+                self._log, f"shinkei.{self._name}", list(self._handler.topics), self._assign, self._revoke
+            )
             try:
                 self._loop(conn, consumer)
             except BaseException:
@@ -225,7 +231,9 @@ def item_of(type: str, event: Frame | Numbered, recorded: bool = False) -> Item:
     return Item(event.stream, first, count, mark.begin if mark is not None else None, type, event, recorded)
 
 
-def run_consumer(plant: PlantFile, name: str, part: str, handler: Handler, stop: threading.Event, health: Health) -> None:
+def run_consumer(
+    plant: PlantFile, name: str, part: str, handler: Handler, stop: threading.Event, health: Health
+) -> None:
     """Run ``handler`` as consumer ``name`` with the rights of ``part`` until ``stop``. Peers that are away are waited for, for ever."""
     away = False
     while not stop.is_set():

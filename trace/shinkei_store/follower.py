@@ -109,7 +109,9 @@ class Follower:
     def _use(stream: _Stream, item: Item, uses: list[Use]) -> None:
         verdict = judge(stream.expected, item.first, item.count, item.gap_begin)
         if isinstance(verdict, Hole):
-            raise ValueError(f"{item.stream}: the record jumps from {stream.expected} to {item.first} without a gap record")
+            raise ValueError(
+                f"{item.stream}: the record jumps from {stream.expected} to {item.first} without a gap record"
+            )
         if not isinstance(verdict, Repeat):
             stream.expected = verdict.next_number
             uses.append(Use(item, verdict.skip))

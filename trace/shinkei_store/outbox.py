@@ -25,7 +25,16 @@ values (%s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (part, id) do nothing returning number"""
 
 
-def put(conn: Connection[Any], part: str, event: msgspec.Struct, *, source: str, id: str, key: str | None = None, topic: str | None = None) -> bool:
+def put(
+    conn: Connection[Any],
+    part: str,
+    event: msgspec.Struct,
+    *,
+    source: str,
+    id: str,
+    key: str | None = None,
+    topic: str | None = None,
+) -> bool:
     """Add ``event`` in the open transaction; False when the id is there already. Raises `BadField` for an event that breaks the language."""
     check(event)
     sealed = seal(event, source, key=key, topic=topic, id=id)

@@ -41,7 +41,9 @@ def take(conn: psycopg.Connection[Any], consumer: str, log_id: str, topic: str, 
     return int(row[0]), int(row[1])
 
 
-def move(conn: psycopg.Connection[Any], consumer: str, log_id: str, topic: str, partition: int, position: int, token: int) -> None:
+def move(
+    conn: psycopg.Connection[Any], consumer: str, log_id: str, topic: str, partition: int, position: int, token: int
+) -> None:
     """Move the position; raises `Fenced` when another worker has taken the partition."""
     done = conn.execute(_MOVE, (position, consumer, log_id, topic, partition, token))
     if done.rowcount != 1:
@@ -52,10 +54,16 @@ def move(conn: psycopg.Connection[Any], consumer: str, log_id: str, topic: str, 
 def partition_streams(topic: str, partition: int, rows: list[tuple[Any, ...]]) -> dict[str, int]:
     """Of rows ``(epoch, machine, kind, number)`` those on this partition, as stream text to number (at least 1)."""
     found = ((StreamId(str(row[0]), row[1], row[2]), int(row[3])) for row in rows)
-    return {str(s): max(FIRST_NUMBER, number) for s, number in found if TOPIC_OF_KIND[s.kind].name == topic and partition_of(s.machine) == partition}
+    return {
+        str(s): max(FIRST_NUMBER, number)
+        for s, number in found
+        if TOPIC_OF_KIND[s.kind].name == topic and partition_of(s.machine) == partition
+    }
 
 
-def watermarks(conn: psycopg.Connection[Any], consumer: str, topic: str, partition: int, kinds: tuple[Kind, ...]) -> dict[str, int]:
+def watermarks(
+    conn: psycopg.Connection[Any], consumer: str, topic: str, partition: int, kinds: tuple[Kind, ...]
+) -> dict[str, int]:
     """Next numbers of all recorded streams of a partition for ``consumer`` (1 for those it never read)."""
     return partition_streams(topic, partition, conn.execute(_MARKS, (consumer, list(kinds))).fetchall())
 
@@ -71,5 +79,15 @@ def refuse(conn: psycopg.Connection[Any], consumer: str, log_id: str, message: M
     headers = "\n".join(f"{pair[0]}: {pair[1]!r}" for pair in message.headers() or [])
     key = message.key()
     shown = key.decode(errors="replace") if isinstance(key, bytes) else str(key or "")
-    row = (consumer, log_id, message.topic(), message.partition(), message.offset(), shown, reason, headers, message.value() or b"")
+    row = (
+        consumer,
+        log_id,
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        shown,
+        reason,
+        headers,
+        message.value() or b"",
+    )
     conn.execute(_REFUSED, row)

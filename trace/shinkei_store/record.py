@@ -58,7 +58,11 @@ def read_items(conn: psycopg.Connection[Any], name: str, number: int, limit: int
     if stream.kind in ("signals", "history"):
         for frame in read_frames(conn, stream, number, limit):
             mark = frame.gap_before
-            items.append(Item(stream, frame.first, frame.count, mark.begin if mark else None, FRAME.ce_type, frame, recorded=True))
+            items.append(
+                Item(
+                    stream, frame.first, frame.count, mark.begin if mark else None, FRAME.ce_type, frame, recorded=True
+                )
+            )
     if stream.kind in ("production", "history"):
         for type, event in read_events(conn, stream, number, limit):
             mark = event.gap_before

@@ -92,7 +92,9 @@ class Relay:
             return on_delivery
 
         for number, topic, key, headers, body in rows:
-            pairs: list[tuple[str, str | bytes | None]] = [(name, value) for name, value in msgspec.json.decode(headers)]
+            pairs: list[tuple[str, str | bytes | None]] = [
+                (name, value) for name, value in msgspec.json.decode(headers)
+            ]
             producer.produce(topic, value=bytes(body), key=key, headers=pairs, on_delivery=acknowledgement(number))
         producer.flush(5.0)
         if len(sent) < len(rows):

@@ -29,7 +29,11 @@ from shinkei_store.recorder import Accepted, Ask, Recorder
 from shinkei_store.runtime_telemetry import GapRecorded, HoleAsked, PartitionFenced, PeerAway, PeerBack, RecordRefused
 from shinkei_store.writer import Writer
 
-KINDS: dict[str, tuple[Kind, ...]] = {SIGNALS.name: ("signals", "history"), PRODUCTION.name: ("production",), QUARANTINE.name: ("quarantine",)}
+KINDS: dict[str, tuple[Kind, ...]] = {
+    SIGNALS.name: ("signals", "history"),
+    PRODUCTION.name: ("production",),
+    QUARANTINE.name: ("quarantine",),
+}
 COMMAND_LIFE_NS = 60 * 10**9
 LOOK_S = 0.5
 
@@ -62,7 +66,9 @@ class _Life:
             self._conn, self._writer = conn, Writer(conn)
             self._producer = kafka.producer(self._log, linger_ms=2)
             self._last_reports = self._read_progress()
-            consumer = kafka.group_consumer(self._log, f"shinkei.store.{self._name}", list(KINDS), self._assign, self._revoke)
+            consumer = kafka.group_consumer(
+                self._log, f"shinkei.store.{self._name}", list(KINDS), self._assign, self._revoke
+            )
             try:
                 self._loop(conn, consumer)
             except BaseException:
@@ -164,7 +170,15 @@ class _Life:
         held = self._partitions[topic, partition]
         streams = [Recorded(StreamId.parse(name), number) for name, number in held.known.items()]
         self._produce(
-            Progress(recorder=self._name, log_id=self._log.log_id, topic=topic, partition=partition, position=held.position, streams=streams, time=time.time_ns())
+            Progress(
+                recorder=self._name,
+                log_id=self._log.log_id,
+                topic=topic,
+                partition=partition,
+                position=held.position,
+                streams=streams,
+                time=time.time_ns(),
+            )
         )
 
     def _assign(self, consumer: Consumer, added: list[TopicPartition]) -> None:
@@ -173,7 +187,9 @@ class _Life:
         for one in added:
             place, token = position.take(self._conn, self._name, self._log.log_id, one.topic, one.partition)
             marks = position.watermarks(self._conn, self._name, one.topic, one.partition, KINDS[one.topic])
-            held = self._partitions[one.topic, one.partition] = _Partition(Recorder(marks), token, place, known=dict(marks))
+            held = self._partitions[one.topic, one.partition] = _Partition(
+                Recorder(marks), token, place, known=dict(marks)
+            )
             one.offset = place if place > 0 else OFFSET_BEGINNING
             reported = self._last_reports.get((one.topic, one.partition), [])
             for ask in held.recorder.restored(reported, self._writer.sources(), time.monotonic_ns()):
@@ -218,7 +234,9 @@ class _Life:
             lag += max(0, high - held.position)
         self.counts["repeats"] = sum(held.recorder.repeats for held in self._partitions.values())
         self.counts["holes"] = sum(held.recorder.holes for held in self._partitions.values())
-        self._health.update(lag=lag, partitions=len(self._partitions), log_id=self._log.log_id, counts=dict(self.counts))
+        self._health.update(
+            lag=lag, partitions=len(self._partitions), log_id=self._log.log_id, counts=dict(self.counts)
+        )
 
 
 def record(plant: PlantFile, health: Health, stop: threading.Event) -> None:

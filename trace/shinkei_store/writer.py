@@ -37,7 +37,9 @@ def timestamp(ns: int) -> datetime:
 class Writer:
     """Writes batches on one connection; `write`, then `finish`, then the caller commits. After an error make a new one."""
 
-    def __init__(self, conn: psycopg.Connection[Any], as_row: Callable[[str, str], bool] = lambda _machine, _signal: True) -> None:
+    def __init__(
+        self, conn: psycopg.Connection[Any], as_row: Callable[[str, str], bool] = lambda _machine, _signal: True
+    ) -> None:
         self._conn, self._as_row = conn, as_row
         self._streams: dict[StreamId, int] = {}
         self._sources: dict[StreamId, str] = {}
@@ -47,7 +49,9 @@ class Writer:
         self.frames = self.values = self.events = 0
 
     def _load(self) -> None:
-        for id, epoch, machine, kind, source in self._conn.execute("select id, epoch, machine, kind, source from stream"):
+        for id, epoch, machine, kind, source in self._conn.execute(
+            "select id, epoch, machine, kind, source from stream"
+        ):
             stream = StreamId(str(epoch), machine, kind)
             self._streams[stream], self._sources[stream] = id, source
         for id, machine, name in self._conn.execute("select id, machine, name from signal"):
@@ -69,7 +73,9 @@ class Writer:
             if item.gap is not None:
                 self._numbers_missing(item)
         if frames:
-            self._write_frames([(self._streams[item.stream], item.event) for item in frames if isinstance(item.event, Frame)])
+            self._write_frames(
+                [(self._streams[item.stream], item.event) for item in frames if isinstance(item.event, Frame)]
+            )
         for item in events:
             if isinstance(item.event, Numbered):
                 self._event(self._streams[item.stream], item.type, item.event)
@@ -78,7 +84,9 @@ class Writer:
         """Give the events their numbers in the lineage's log; the last statement before the commit."""
         if not self._raw:
             return
-        row = self._conn.execute("update event_raw_end set number = number + %s returning number", (len(self._raw),)).fetchone()
+        row = self._conn.execute(
+            "update event_raw_end set number = number + %s returning number", (len(self._raw),)
+        ).fetchone()
         assert row is not None
         first = int(row[0]) - len(self._raw) + 1
         columns = "number, stream_id, stream_number, type, machine, time, body"
@@ -116,12 +124,25 @@ class Writer:
         last: dict[int, tuple[Any, ...]] = {}
         minutes: dict[tuple[int, int], Bucket] = {}
         kept = [(stream_id, frame) for stream_id, frame in frames if frame.count]
-        with self._conn.cursor().copy("copy frame (stream_id, first, n, t0, t1, received, production, body) from stdin (format binary)") as copy:
+        with self._conn.cursor().copy(
+            "copy frame (stream_id, first, n, t0, t1, received, production, body) from stdin (format binary)"
+        ) as copy:
             copy.set_types(["int4", "int8", "int4", "int8", "int8", "timestamptz", "int8", "bytea"])
             for stream_id, frame in kept:
                 low, high = frame.t0 + min(frame.dt), frame.t0 + max(frame.dt)
                 body = _compressor.compress(encode(frame))
-                copy.write_row((stream_id, frame.first, frame.count, low, high, timestamp(frame.received[-1][1]), frame.production, body))
+                copy.write_row(
+                    (
+                        stream_id,
+                        frame.first,
+                        frame.count,
+                        low,
+                        high,
+                        timestamp(frame.received[-1][1]),
+                        frame.production,
+                        body,
+                    )
+                )
         for stream_id, frame in kept:
             self.frames += 1
             self.values += frame.count
@@ -131,7 +152,15 @@ class Writer:
         self._last_values(last)
         self._rollups(coarser(minutes))
 
-    def _readings(self, stream_id: int, frame: Frame, rows: list[Any], others: list[Any], last: dict[int, Any], minutes: dict[Any, Bucket]) -> None:
+    def _readings(
+        self,
+        stream_id: int,
+        frame: Frame,
+        rows: list[Any],
+        others: list[Any],
+        last: dict[int, Any],
+        minutes: dict[Any, Bucket],
+    ) -> None:
         late = set(frame.late or ())
         machine = frame.machine
         for at, (number, name, time, value, status, received) in enumerate(readings(frame)):
@@ -182,8 +211,23 @@ class Writer:
         if not isinstance(event, Quarantined):
             self._raw.append((stream_id, event.number, type, event.machine, event.time, encode(event)))
         if isinstance(event, MachineStateChanged):
-            row: tuple[Any, ...] = (event.machine, event.time, stream_id, event.number, event.state, event.reason, event.code, event.product, event.recipe, event.tool, event.by == "gateway")
-            self._conn.execute("insert into state_change values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing", row)
+            row: tuple[Any, ...] = (
+                event.machine,
+                event.time,
+                stream_id,
+                event.number,
+                event.state,
+                event.reason,
+                event.code,
+                event.product,
+                event.recipe,
+                event.tool,
+                event.by == "gateway",
+            )
+            self._conn.execute(
+                "insert into state_change values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+                row,
+            )
         elif isinstance(event, EnergyCounted):
             row = (event.machine, event.medium, event.time, event.value, event.unit, stream_id, event.number)
             self._conn.execute("insert into energy values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing", row)
@@ -215,7 +259,18 @@ class Writer:
         self._conn.execute(sql, row)
 
     def _describe(self, event: SignalDescribed) -> None:
-        row = (event.unit, event.unece, event.low, event.high, event.source, event.node, event.data_type, event.description, event.time, self._signal(event.machine, event.name))
+        row = (
+            event.unit,
+            event.unece,
+            event.low,
+            event.high,
+            event.source,
+            event.node,
+            event.data_type,
+            event.description,
+            event.time,
+            self._signal(event.machine, event.name),
+        )
         sql = "update signal set unit = %s, unece = %s, low = %s, high = %s, source = %s, node = %s, data_type = %s, description = %s, described = %s where id = %s"
         self._conn.execute(sql, row)
 

@@ -27,7 +27,13 @@ _Job = tuple[list[Entry], list[bytes], dict[str, Any], "Future[None]"]
 class GroupCommit:
     """Writes what is submitted, in order. ``on_full(reason)`` is called once when the disk has no room and once with "" when it has again."""
 
-    def __init__(self, spool: Spool, *, on_full: Callable[[str], None] = lambda _why: None, on_durable: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        on_full: Callable[[str], None] = lambda _why: None,
+        on_durable: Callable[[], None] = lambda: None,
+    ) -> None:
         self._spool, self._on_full, self._on_durable = spool, on_full, on_durable
         self._jobs: deque[_Job] = deque()
         self._actions: deque[tuple[Callable[[], None], Future[None]]] = deque()

@@ -47,7 +47,9 @@ class FolderDisk:
 
     def names(self) -> list[str]:
         """Files there are, sorted."""
-        return sorted(entry.name for entry in os.scandir(self._folder) if entry.is_file() and not entry.name.startswith("."))
+        return sorted(
+            entry.name for entry in os.scandir(self._folder) if entry.is_file() and not entry.name.startswith(".")
+        )
 
     def size(self, name: str) -> int:
         """Bytes in a file."""

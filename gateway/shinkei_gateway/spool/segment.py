@@ -84,7 +84,9 @@ def decode_header(data: bytes) -> str | None:
     return data[len(MAGIC) : HEADER_BYTES - 1].decode("ascii", "replace")
 
 
-def encode_batch(entries: list[Entry], payloads: list[bytes], resume: dict[str, Any], table: dict[str, int] | None = None) -> bytes:
+def encode_batch(
+    entries: list[Entry], payloads: list[bytes], resume: dict[str, Any], table: dict[str, int] | None = None
+) -> bytes:
     """The bytes of a batch; about 0.3 µs an entry with 1000 entries."""
     index = _encode(BatchIndex(entries, resume, table))
     block = _compressor.compress(b"".join(payloads)) if payloads else b""

@@ -66,7 +66,9 @@ class Opening:
 class Spool:
     """Open with `open_spool`. ``new_epoch`` is called when an epoch must be made; ``max_bytes`` is when `write` says Full."""
 
-    def __init__(self, disk: Disk, new_epoch: Callable[[], str], *, segment_bytes: int = SEGMENT_BYTES, max_bytes: int = 1 << 62) -> None:
+    def __init__(
+        self, disk: Disk, new_epoch: Callable[[], str], *, segment_bytes: int = SEGMENT_BYTES, max_bytes: int = 1 << 62
+    ) -> None:
         self._disk, self._new_epoch = disk, new_epoch
         self._segment_bytes, self._max_bytes = segment_bytes, max_bytes
         self._segments: list[Segment] = []
@@ -204,7 +206,9 @@ class Spool:
             self._cut_back(last)
         data = encode_batch(entries, payloads, resume)
         if self.used() + len(data) > self._max_bytes:
-            raise Full(f"spool: {self.used()} of {self._max_bytes} bytes are used; nothing more is taken until the recorder catches up")
+            raise Full(
+                f"spool: {self.used()} of {self._max_bytes} bytes are used; nothing more is taken until the recorder catches up"
+            )
         if last.size > HEADER_BYTES and self._written + len(data) > self._segment_bytes and not self._unsynced:
             self._start_segment(last.epoch, last.number + 1)
             last = self._segments[-1]
