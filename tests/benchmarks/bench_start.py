@@ -31,7 +31,7 @@ def seconds_to_board(here: Path) -> float:
         if not answers(url):
             raise SystemExit(f"the board at {url} does not answer")
     finally:
-        demo.end()
+        demo.close()
     return took
 
 

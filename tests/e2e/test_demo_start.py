@@ -19,8 +19,8 @@ import pytest
 from tests.support.waiting import eventually
 
 BOARD = re.compile(r"http://127\.0\.0\.1:(\d+)/\S*")
-LIVE_WITHIN_S = 60.0
-AGAIN_WITHIN_S = 20.0
+LIVE_WITHIN_S = 90.0
+"""The promise is 60 s and 8 s the second time; `bench_start` measures that on a machine of its own. This test shares its machine."""
 END_WITHIN_S = 5.0
 
 
@@ -59,7 +59,10 @@ class Demo:
             assert self.process.poll() is None, "\n".join(self.lines)
             return next((found[0] for line in list(self.lines) if (found := BOARD.search(line))), "")
 
-        return eventually(said, timeout)
+        try:
+            return eventually(said, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n" + "\n".join(self.lines)) from None
 
     def live_at(self) -> float:
         """When the board's address was said, on the monotonic clock."""
@@ -70,11 +73,15 @@ class Demo:
         began = time.monotonic()
         self.process.send_signal(number)
         code = self.process.wait(15)
-        took = time.monotonic() - began
+        return code, time.monotonic() - began
+
+    def close(self) -> None:
+        """End it if it still runs, and forget it."""
+        if self.process.poll() is None:
+            self.end()
         self._reader.join(5)
         assert self.process.stdout is not None
         self.process.stdout.close()
-        return code, took
 
 
 @pytest.fixture
@@ -82,8 +89,7 @@ def demos() -> Iterator[list[Demo]]:
     running: list[Demo] = []
     yield running
     for demo in running:
-        if demo.process.poll() is None:
-            demo.end()
+        demo.close()
 
 
 def family(pid: int) -> set[int]:
@@ -146,11 +152,12 @@ def test_a_visitor_starts_it_ends_it_and_starts_it_again(tmp_path: Path, demos: 
     code, took = demo.end()
     assert (code, running(everyone)) == (0, set())
     assert took < END_WITHIN_S
+    eventually(lambda: demo.lines[-1].startswith("Ended"), 5)
     assert sum(bool(BOARD.search(line)) for line in demo.lines) == 1
 
     again = Demo(here)
     demos.append(again)
-    assert answers(again.url(AGAIN_WITHIN_S))
+    assert answers(again.url(LIVE_WITHIN_S))
     everyone = family(again.process.pid)
     again.process.kill()
     again.process.wait(5)
@@ -167,7 +174,7 @@ def test_a_taken_port_and_a_demo_beside_it(tmp_path: Path, demos: list[Demo]) ->
             demos.append(
                 Demo(tmp_path, "--no-history", "--calm", SHINKEI_DIR=str(tmp_path / name), SHINKEI_PORT=str(port))
             )
-        urls = [demo.url(2 * LIVE_WITHIN_S) for demo in demos]
+        urls = [demo.url() for demo in demos]
     assert len(set(urls)) == 2
     assert all(answers(url) for url in urls)
     assert any(str(port) in line and "taken" in line for line in demos[0].lines)
