@@ -4,6 +4,8 @@ SHELL := /bin/sh
 ARGS ?=
 ONLY ?=
 PY := .venv/bin/python
+# Compiled modules are kept in .venv and __pycache__: without them each start compiles for some seconds.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo venv venv-dev check lint test faults drill bench soak screenshots lock clean
 
 help: ## this list

@@ -7,8 +7,10 @@ by nobody else; standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,7 @@ LINTS: dict[str, list[str]] = {
     "mypy": ["mypy"],
 }
 SLOWEST_SHOWN = 5
+TIER_AT_MOST_S = float(os.environ.get("SHINKEI_TIER_AT_MOST_S", "2400"))
 
 
 @dataclass
@@ -104,18 +107,7 @@ def tier(
         env = (
             os.environ | {"SHINKEI_TEST_REPORT": str(report), "SHINKEI_SEED": str(seed_of_run())} | (environment or {})
         )
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=env,
-            check=False,
-            text=True,
-            stdout=subprocess.PIPE if quiet else None,
-            stderr=subprocess.STDOUT if quiet else None,
-        )
-        code = done.returncode
-        if quiet:
-            say(done.stdout.rstrip())
+        code = run_bounded(command, env, quiet=quiet)
         found = json.loads(report.read_text()) if report.exists() else {"counts": {}, "left_out": {}, "skips": []}
     result = Result(
         name, time.monotonic() - began, Counter(found["counts"]), Counter(found["left_out"]), found["skips"]
@@ -126,6 +118,29 @@ def tier(
         result.counts["failed"] += 1
     say(result.line())
     return result
+
+
+def run_bounded(command: Sequence[str], env: dict[str, str], *, quiet: bool) -> int:
+    """Run a tier and all it starts, at most `TIER_AT_MOST_S`; its exit code, or -9 when it had to be ended."""
+    sink = subprocess.PIPE if quiet else None
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, text=True, stdout=sink, stderr=subprocess.STDOUT, process_group=0
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=TIER_AT_MOST_S)
+        except BaseException as error:  # also Ctrl-C: the tier is in a group of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(20)
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            say(f"ended after {TIER_AT_MOST_S:.0f} s")
+            return -9
+        if quiet:
+            say(said.rstrip())
+        return process.returncode
 
 
 def check() -> list[Result]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -215,7 +215,9 @@ class KafkaLink:
 
     async def _command(self, command: Command, producer: Producer | None) -> None:
         what = type(command.request).__name__
-        outcome, result, error = "done", {}, None
+        outcome: Literal["done", "refused", "failed", "expired"] = "done"
+        result: dict[str, Any] = {}
+        error: str | None = None
         if command.deadline < time.time_ns():
             outcome = "expired"
         elif isinstance(command.request, SendAgain):
@@ -240,7 +242,7 @@ class KafkaLink:
                 time=time.time_ns(),
                 result=result,
                 error=error,
-            )  # type: ignore[arg-type]
+            )
             sealed = seal(reply, self._source)
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
 

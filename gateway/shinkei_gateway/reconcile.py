@@ -14,7 +14,7 @@ import msgspec
 
 HOUR_NS = 3_600_000_000_000
 KEPT_HOURS = 48
-COLUMNS = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored")
+COLUMNS = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored", "balanced")
 
 
 class Run(NamedTuple):

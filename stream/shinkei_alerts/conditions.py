@@ -38,7 +38,10 @@ def of_anomaly(event: AnomalyChanged, conditions: Iterable[Condition]) -> list[E
     found = [c for c in conditions if c.on == wanted and _concerns(c, event.machine)]
     effects = [Effect(c, event.machine, cause, True, event.began) for c in found]
     if closed:
-        effects += [Effect(c, event.machine, cause, False, event.ended if event.ended is not None else event.time) for c in found]
+        effects += [
+            Effect(c, event.machine, cause, False, event.ended if event.ended is not None else event.time)
+            for c in found
+        ]
     return effects
 
 

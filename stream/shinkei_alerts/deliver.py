@@ -116,7 +116,10 @@ class Deliverer:
         """Give a page to ``target``: None when it took it, else why not (without the address, which may hold a secret)."""
         url = target.secret.reveal(self._plant.path.parent) if target.secret is not None else target.url or ""
         if url.startswith("file:"):
-            return _append(self._plant.dir / url.removeprefix("file:"), {"time": time.time(), "page": page, "title": title, "body": body})
+            return _append(
+                self._plant.dir / url.removeprefix("file:"),
+                {"time": time.time(), "page": page, "title": title, "body": body},
+            )
         service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
         if service is None:
             return "Apprise does not know this kind of address"

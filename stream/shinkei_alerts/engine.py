@@ -51,10 +51,20 @@ class Changes(msgspec.Struct):
 class Engine:
     """Open alarms by dedup key, and the timers that wait. Start it with what is stored; take `changes` and store them."""
 
-    def __init__(self, rules: Rules, languages: tuple[str, ...], alarms: dict[str, Alarm] | None = None, timers: dict[str, Timer] | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        languages: tuple[str, ...],
+        alarms: dict[str, Alarm] | None = None,
+        timers: dict[str, Timer] | None = None,
+    ) -> None:
         self.rules, self._languages = rules, languages
         self.alarms, self.timers = dict(alarms or {}), dict(timers or {})
-        leaving = {(name.partition("/")[0], timer.effect.cause.id) for name, timer in self.timers.items() if not timer.effect.active}
+        leaving = {
+            (name.partition("/")[0], timer.effect.cause.id)
+            for name, timer in self.timers.items()
+            if not timer.effect.active
+        }
         self._held: dict[str, dict[str, Cause]] = defaultdict(dict)
         for key, alarm in self.alarms.items():
             for cause in alarm.causes:
@@ -89,16 +99,26 @@ class Engine:
         """A revision of an anomaly; its own time moves its delays."""
         for effect in conditions.of_anomaly(event, self.rules.conditions.values()):
             self._effect(effect, words.of_anomaly(event, effect.condition, self._languages))
-        self._fire({name for name, timer in self.timers.items() if timer.effect.cause.id == event.id and timer.due <= event.time})
+        self._fire(
+            {
+                name
+                for name, timer in self.timers.items()
+                if timer.effect.cause.id == event.id and timer.due <= event.time
+            }
+        )
         if event.phase == "closed":  # also where the condition is not in the master data any more
             for alarm in [known for known in self.alarms.values() if event.id in known.active_causes]:
-                self._apply(lifecycle.deactivate(alarm, event.id, event.ended if event.ended is not None else event.time))
+                self._apply(
+                    lifecycle.deactivate(alarm, event.id, event.ended if event.ended is not None else event.time)
+                )
 
     def decision(self, event: Acknowledged | Shelved) -> None:
         """Somebody has seen an alarm, or puts it aside."""
         alarm = next((known for known in self.alarms.values() if known.id == event.alarm), None)
         if isinstance(event, Acknowledged):
-            self._apply(lifecycle.acknowledge(alarm, event.occurrence, event.actor.id, event.time, event.comment or None))
+            self._apply(
+                lifecycle.acknowledge(alarm, event.occurrence, event.actor.id, event.time, event.comment or None)
+            )
         else:
             self._apply(lifecycle.shelve(alarm, event.until, event.actor.id, event.time, event.reason))
 
@@ -159,7 +179,11 @@ class Engine:
 
     def _returning(self, key: str, time: int) -> list[str]:
         """Timers by which the alarm ``key`` would return to normal after ``time``."""
-        return [name for name, timer in self.timers.items() if name.startswith(key) and not timer.effect.active and timer.due > time]
+        return [
+            name
+            for name, timer in self.timers.items()
+            if name.startswith(key) and not timer.effect.active and timer.due > time
+        ]
 
     def _wait(self, name: str, timer: Timer) -> None:
         if self.timers.get(name) != timer:

@@ -68,7 +68,9 @@ def activate(alarm: Alarm | None, new: Alarm, cause: Cause, time: int, at: int |
     """
     told = time if at is None else at
     if alarm is None or alarm.closed_at is not None:
-        raised = _next(new, state="ACTIVE_UNACK", active_since=time, since=time, causes=(cause,), active_causes=(cause.id,))
+        raised = _next(
+            new, state="ACTIVE_UNACK", active_since=time, since=time, causes=(cause,), active_causes=(cause.id,)
+        )
         return [Step(raised, "raised", told)]
     if cause.id in alarm.active_causes:
         return []
@@ -96,7 +98,12 @@ def deactivate(alarm: Alarm | None, cause_id: str, time: int) -> list[Step]:
 
 def acknowledge(alarm: Alarm | None, occurrence: int, actor: str, time: int, comment: str | None = None) -> list[Step]:
     """A person has seen occurrences up to ``occurrence``; a newer one stays unacknowledged."""
-    if alarm is None or alarm.closed_at is not None or occurrence < alarm.occurrence or alarm.state not in ("ACTIVE_UNACK", "RTN_UNACK"):
+    if (
+        alarm is None
+        or alarm.closed_at is not None
+        or occurrence < alarm.occurrence
+        or alarm.state not in ("ACTIVE_UNACK", "RTN_UNACK")
+    ):
         return []
     seen: AlarmState = "ACTIVE_ACK" if alarm.is_active else "NORMAL"
     done = _next(alarm, state=seen, acknowledged_at=time, acknowledged_by=actor, acknowledged_occurrence=occurrence)

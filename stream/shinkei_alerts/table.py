@@ -74,7 +74,17 @@ def record(conn: psycopg.Connection[Any], step: Step, source: str) -> None:
     event = changed(step)
     alarm = step.alarm
     body = Jsonb(msgspec.to_builtins(event))
-    row = (alarm.id, alarm.revision, step.transition, alarm.state, alarm.occurrence, step.time, step.actor, step.comment, body)
+    row = (
+        alarm.id,
+        alarm.revision,
+        step.transition,
+        alarm.state,
+        alarm.occurrence,
+        step.time,
+        step.actor,
+        step.comment,
+        body,
+    )
     sql = """insert into alarm_event (alarm, revision, transition, state, occurrence, time, actor, comment, body)
         values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing"""
     conn.execute(sql, row)
@@ -96,12 +106,22 @@ def page_key(alarm: Alarm, target: str) -> str:
     return digest("page", alarm.id, alarm.occurrence, target)
 
 
-def put_page(conn: psycopg.Connection[Any], alarm: Alarm, target: str, title: str, body: str, *, late: bool = False) -> bool:
+def put_page(
+    conn: psycopg.Connection[Any], alarm: Alarm, target: str, title: str, body: str, *, late: bool = False
+) -> bool:
     """Make a page due; False when it is there already. A ``late`` one is due a little later, to be dropped if the alarm is over by then."""
     sql = """insert into delivery (page, alarm, occurrence, target, priority, body, due_at)
         values (%s, %s, %s, %s, %s, %s, now() + %s * interval '1 second') on conflict (page) do nothing returning page"""
     content = Jsonb({"title": title, "body": body, "late": late})
-    row = (page_key(alarm, target), alarm.id, alarm.occurrence, target, alarm.priority, content, LATE_WAITS_S if late else 0.0)
+    row = (
+        page_key(alarm, target),
+        alarm.id,
+        alarm.occurrence,
+        target,
+        alarm.priority,
+        content,
+        LATE_WAITS_S if late else 0.0,
+    )
     return conn.execute(sql, row).fetchone() is not None
 
 
@@ -120,7 +140,9 @@ def untaken(conn: psycopg.Connection[Any]) -> list[tuple[str, bytes]]:
 
 def rules(conn: psycopg.Connection[Any]) -> Rules:
     """Conditions, reasons and lines of the master data as they are now."""
-    found = conn.execute("select kind, name, body from v_master where kind in ('condition', 'reason', 'machine') order by name").fetchall()
+    found = conn.execute(
+        "select kind, name, body from v_master where kind in ('condition', 'reason', 'machine') order by name"
+    ).fetchall()
     return Rules(
         {name: msgspec.convert(body, Condition) for kind, name, body in found if kind == "condition"},
         {name: body.get("title", {}) for kind, name, body in found if kind == "reason"},

@@ -44,7 +44,12 @@ def _title(condition: Condition, language: str, machine: str, otherwise: Mapping
     return (condition.title.get(language) or otherwise.get(language) or condition.name).replace("{machine}", machine)
 
 
-def of_state(event: MachineStateChanged, condition: Condition, reasons: Mapping[str, Mapping[str, str]], languages: tuple[str, ...]) -> dict[str, str]:
+def of_state(
+    event: MachineStateChanged,
+    condition: Condition,
+    reasons: Mapping[str, Mapping[str, str]],
+    languages: tuple[str, ...],
+) -> dict[str, str]:
     """Title, state, reason in the plant's words."""
     found = {}
     for language in languages:

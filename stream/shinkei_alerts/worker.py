@@ -45,7 +45,9 @@ class AlarmWorker(Handler):
     topics = (PRODUCTION.name, ANOMALIES.name, DECISIONS.name)
     kinds: tuple[Kind, ...] = ("production",)
 
-    def __init__(self, plant: PlantFile, now: Callable[[], int] = time.time_ns, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, plant: PlantFile, now: Callable[[], int] = time.time_ns, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = section(plant, "alerts", AlertsSettings)
         self._languages, self._zone = plant.site.languages, ZoneInfo(plant.site.zone)
         self._now, self._monotonic = now, monotonic
@@ -56,7 +58,9 @@ class AlarmWorker(Handler):
         self._rules_at = self._loaded_at = 0.0
 
     # ---- the runtime's calls -----------------------------------------------------------------------------------------
-    def load(self, conn: psycopg.Connection[Any], topic: str, partition: int, committed: dict[str, int]) -> dict[str, int]:
+    def load(
+        self, conn: psycopg.Connection[Any], topic: str, partition: int, committed: dict[str, int]
+    ) -> dict[str, int]:
         """Everything again from the database; nothing unsaved is there then."""
         self._inbox = []
         self._taken |= {stream: number - 1 for stream, number in committed.items()}
@@ -104,7 +108,9 @@ class AlarmWorker(Handler):
             return False
         if self._monotonic() - self._rules_at > _RULES_EVERY_S:
             engine.rules = self._read_rules(conn)
-        for machine, upto in table.horizons(conn, {t.effect.machine for t in engine.timers.values()}, self._taken).items():
+        for machine, upto in table.horizons(
+            conn, {t.effect.machine for t in engine.timers.values()}, self._taken
+        ).items():
             engine.passed(machine, upto)
         if self._monotonic() - self._loaded_at > STANDSTILL_S:
             engine.overtake(self._now() - round(STANDSTILL_S * 10**9))
@@ -157,6 +163,3 @@ class AlarmWorker(Handler):
     def _read_rules(self, conn: psycopg.Connection[Any]) -> Rules:
         self._rules_at = self._monotonic()
         return table.rules(conn)
-
-
-

@@ -21,6 +21,9 @@ NAME = "shinkei-level-joint"
 CODE = 1
 """Version of everything that decides; a snapshot of another one is not used but learned again from the record."""
 
+LEAST_GRACE, MOST_GRACE = 60, 900
+"""Steps that a signal has to come back to its level after a stop, however short or long."""
+
 _SECOND = 1_000_000_000
 
 
@@ -44,10 +47,10 @@ class MachineDetector:
         self.stream, self.next_number, self.time = stream, FIRST_NUMBER, 0
         self.version = f"{CODE}-{config_hash(settings, unwatched)}"
         self._running = settings.running
-        self._pause, self._stop, self._hold = (
-            int(length * _SECOND) for length in (settings.pause, settings.stop, settings.hold)
-        )
-        self._stepper = Stepper(int(settings.step * _SECOND), int(settings.behind * _SECOND), unwatched)
+        lengths = (settings.step, settings.run_up, settings.pause, settings.stop, settings.hold)
+        self._step, self._run_up, self._pause, self._stop, self._hold = (int(length * _SECOND) for length in lengths)
+        self._comeback, self._stands = settings.comeback, True
+        self._stepper = Stepper(self._step, int(settings.behind * _SECOND), unwatched)
         self._shelf = Shelf(_MakeModel(settings), settings.contexts)
         self._episodes = Episodes(stream, settings, NAME, self.version)
         self._findings = Findings(stream, settings.bad, NAME, self.version)
@@ -69,8 +72,12 @@ class MachineDetector:
         key = key_of(frame.context, self._running)
         if key is None:
             self._leave(said)
+            self._stands = True
         else:
             self._enter(key, said)
+            if self._stands:
+                self._stands = False
+                self._stepper.skip(self._run_up)
             for step in self._stepper.add(frame):
                 self._judge(step, said)
         self.time = frame.t0 + frame.dt[-1]
@@ -102,7 +109,9 @@ class MachineDetector:
         if model is None or not (step.values or step.bad):
             return
         if self._broken or step.elapsed > self._pause:
-            model.restart(long=step.began - model.time >= self._stop)
+            away = step.began - model.time if model.time else 0
+            grace = min(MOST_GRACE, max(LEAST_GRACE, int(self._comeback * away / self._step)))
+            model.restart(grace, anew=away >= self._stop)
             self._findings.restart()
             self._broken = False
         model.time = step.time

@@ -42,7 +42,7 @@ class ContextModel:
         alarms, accepted = [], []
         for name in x:
             level = self.level.levels[name]
-            if level.on:
+            if level.on and name in deviations:
                 alarms.append(name)
             elif level.accepted:
                 accepted.append(name)
@@ -50,9 +50,9 @@ class ContextModel:
             accepted.append("")
         return Verdict(deviations, tuple(alarms), tuple(accepted), joint, self.joint.alarm)
 
-    def restart(self, long: bool = False) -> None:
-        """After a gap, a stop, or time in another context: nothing is continued, all that was learned stays (see `LevelMonitor.restart`)."""
-        self.level.restart(long)
+    def restart(self, grace: int = 0, anew: bool = False) -> None:
+        """After a gap, a stop, or time in another context: nothing is continued; see `LevelMonitor.restart`."""
+        self.level.restart(grace, anew)
 
     def rest(self) -> None:
         """A copy for another context: scales and correlations stay, levels are learned anew."""

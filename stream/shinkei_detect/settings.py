@@ -14,8 +14,9 @@ class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[detect]``. Counts are steps: a step is ``step`` of source time in which readings came.
 
     ``running``: PackML states that are judged and learned (readings without a known state are, under a key of their own).
-    ``pause``: after this much source time without a step the past is not continued; ``stop``: after this much, things have cooled down and
-    limits are wider for a while. ``hold``: so long a signal that was not sent again
+    ``run_up``: so long after a machine begins to run nothing is judged or learned. ``pause``: after this much source time without a step the
+    past is not continued, and what is away from its level has ``comeback`` times as long to come back; ``stop``: after this much, levels are
+    learned anew. ``hold``: so long a signal that was not sent again
     counts as unchanged. ``behind``: a source clock may be so far behind its neighbours; more is a step back of the clock.
     ``warm_up``, ``settle``: steps learned before judging, at first and after a change-over. ``on``, ``off``, ``joint_on``,
     ``joint_off``: hysteresis in units of what is usual. ``calm``: steps without alarm that end an episode. ``relearn``: steps in alarm
@@ -25,8 +26,10 @@ class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     step: Duration = Duration(1.0)
     running: tuple[str, ...] = ("EXECUTE",)
+    run_up: Duration = Duration(5.0)
     pause: Duration = Duration(10.0)
-    stop: Duration = Duration(120.0)
+    comeback: float = 5.0
+    stop: Duration = Duration(600.0)
     hold: Duration = Duration(60.0)
     behind: Duration = Duration(60.0)
     warm_up: int = 120

@@ -48,6 +48,12 @@ class Stepper:
         self._shift = self._back = 0
         self._first = self._last = self._began = self._time = 0
         self._context = Context()
+        self._from: int | None = None
+        self._run_up = 0
+
+    def skip(self, length: int) -> None:
+        """Pass over the readings of the next ``length`` ns of source time."""
+        self._from, self._run_up = None, length
 
     def add(self, frame: Frame) -> Iterator[Step]:
         """The steps that end within ``frame``. Use all of them: the frame is taken in while they are asked for."""
@@ -63,6 +69,8 @@ class Stepper:
             left -= 1
             this, number = number, number + 1
             if late and this - frame.first in late:
+                continue
+            if self._run_up and self._passed_over(t0 + dt):
                 continue
             time = t0 + dt + self._shift
             if time >= self._end or time < self._end - self._length - self._behind:
@@ -104,6 +112,14 @@ class Stepper:
         """Something is missing here: the open step is not whole and says nothing, and how much time passed is not known."""
         self._sums, self._bad = {}, {}
         self._end = self._previous = self._first = self._last = self._began = self._time = self._back = 0
+
+    def _passed_over(self, time: int) -> bool:
+        if self._from is None:
+            self._from = time
+        over = abs(time - self._from) < self._run_up
+        if not over:
+            self._run_up = 0
+        return over
 
     def _open(self, time: int) -> None:
         self._end = (time // self._length + 1) * self._length

@@ -31,7 +31,10 @@ ASKED = 200
 
 def main() -> None:
     """Print one JSON object a line."""
-    with tempfile.TemporaryDirectory(prefix="shinkei-bench-") as folder, EmbeddedPostgres(Path(folder) / "postgres") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="shinkei-bench-") as folder,
+        EmbeddedPostgres(Path(folder) / "postgres") as server,
+    ):
         with psycopg.connect(server.dsn()) as conn:
             migrate(conn)
         trace, store = part(server.dsn(), "trace"), part(server.dsn(), "store")
@@ -46,13 +49,41 @@ def main() -> None:
         rebuild.rebuild(trace)
         if rebuild.state_hash(trace, recorded=True) != first:
             raise SystemExit("made again, the lineage is another one")
-        print_figure("trace.ingest.events_per_s", len(events) / cpu, "1/s", "more", 35_000, 80_000, events=len(events), wall_per_s=round(len(events) / wall))
+        print_figure(
+            "trace.ingest.events_per_s",
+            len(events) / cpu,
+            "1/s",
+            "more",
+            35_000,
+            80_000,
+            events=len(events),
+            wall_per_s=round(len(events) / wall),
+        )
         trace.autocommit = True
         trace.execute("set role none")
         trace.execute("analyze")
-        pumps = [row[0] for row in trace.execute("select serial from unit where finished order by id desc limit %s", (ASKED,)).fetchall()]
-        print_figure("trace.backward.p50_ms", median_ms(pumps, lambda unit: backward(trace, resolve(trace, unit)[0])), "ms", "less", 5, 1)
-        print_figure("trace.history.p50_ms", median_ms(pumps, lambda unit: history(trace, resolve(trace, unit)[0])), "ms", "less", 25, 7)
+        pumps = [
+            row[0]
+            for row in trace.execute(
+                "select serial from unit where finished order by id desc limit %s", (ASKED,)
+            ).fetchall()
+        ]
+        print_figure(
+            "trace.backward.p50_ms",
+            median_ms(pumps, lambda unit: backward(trace, resolve(trace, unit)[0])),
+            "ms",
+            "less",
+            5,
+            1,
+        )
+        print_figure(
+            "trace.history.p50_ms",
+            median_ms(pumps, lambda unit: history(trace, resolve(trace, unit)[0])),
+            "ms",
+            "less",
+            25,
+            7,
+        )
 
 
 def median_ms(units: list[str], ask: Callable[[str], Any]) -> float:
@@ -68,7 +99,15 @@ def median_ms(units: list[str], ask: Callable[[str], Any]) -> float:
 def print_figure(name: str, value: float, unit: str, better: str, must: float, aim: float, **more: Any) -> None:
     """One line of the benchmark sheet."""
     conditions = {"cpus": os.cpu_count(), "python": platform.python_version(), "plant_minutes": MINUTES} | more
-    sheet = {"name": name, "value": round(value, 2), "unit": unit, "better": better, "must": must, "aim": aim, "conditions": conditions}
+    sheet = {
+        "name": name,
+        "value": round(value, 2),
+        "unit": unit,
+        "better": better,
+        "must": must,
+        "aim": aim,
+        "conditions": conditions,
+    }
     print(json.dumps(sheet), flush=True)
 
 

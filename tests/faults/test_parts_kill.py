@@ -50,7 +50,7 @@ QUESTIONS = {
     "events": "select u.serial, e.role, e.machine, e.op, e.result, e.ts from event e join unit u on u.id = e.unit order by 1, 2, 3, 6",
     "alarms": "select condition, machine, priority, occurrence, since, active_since, returned_at from alarm order by since, machine, condition",
     "transitions": "select a.condition, a.machine, e.revision, e.transition, e.state, e.occurrence, e.time from alarm_event e join alarm a on a.id = e.alarm order by 1, 2, a.since, 3",
-    "values": "select count(*), sum(value) from reading",
+    "values": "select count(*), sum(value::numeric) from reading",
     "gaps": "select count(*) from gap",
 }
 

@@ -111,11 +111,18 @@ def test_an_anomaly_is_an_alarm_an_event_and_a_page_in_one_transaction(house: Ho
 def test_one_open_alarm_a_condition_and_a_new_one_when_it_was_closed(house: House) -> None:
     house.tell(anomaly("opened", 0), anomaly("opened", 2, id="a2", began=2))
     (id,) = house.rows("select id from alarm")[0]
-    house.tell(seen(id, 1, 5), anomaly("closed", 8, revision=2), anomaly("closed", 9, id="a2", revision=2), anomaly("opened", 20, id="a3", began=20))
+    house.tell(
+        seen(id, 1, 5),
+        anomaly("closed", 8, revision=2),
+        anomaly("closed", 9, id="a2", revision=2),
+        anomaly("opened", 20, id="a3", began=20),
+    )
     assert house.transitions == ["raised", "acknowledged", "returned", "closed", "raised"]
     assert house.rows("select count(*), count(*) filter (where closed_at is null) from alarm") == [(2, 1)]
     with pytest.raises(psycopg.errors.UniqueViolation):
-        house.rows("insert into alarm (id, dedup_key, condition, machine, priority, state, since) select 'x', dedup_key, '', '', '', '', 0 from alarm where closed_at is null")
+        house.rows(
+            "insert into alarm (id, dedup_key, condition, machine, priority, state, since) select 'x', dedup_key, '', '', '', '', 0 from alarm where closed_at is null"
+        )
     house.conn.rollback()
 
 
@@ -174,7 +181,9 @@ def test_pages_go_to_every_target_and_back_off_where_they_are_not_taken(house: H
     while sender.one(house.conn):
         pass
     assert house.pages == [("file", "sent", 1), ("sms", "due", 1)]
-    assert house.rows("select attempts, last_error is not null, due_at > now() from delivery where target = 'sms'") == [(1, True, True)]
+    assert house.rows("select attempts, last_error is not null, due_at > now() from delivery where target = 'sms'") == [
+        (1, True, True)
+    ]
     (line,) = (plant.dir / "pages.jsonl").read_text().splitlines()
     assert json.loads(line)["title"] == "P1 M1 aborted: ABORTED"
 
@@ -190,7 +199,11 @@ def test_nobody_is_paged_about_what_somebody_has_seen(house: House, plant: Plant
 
 def test_what_the_log_lost_is_found_in_the_outboxes(house: House, plant: PlantFile) -> None:
     with part(str(plant.store.dsn), "detect") as conn:
-        for event in (anomaly("opened", 0), anomaly("updated", 3, revision=2), anomaly("opened", 4, id="a2", machine="M2", began=4)):
+        for event in (
+            anomaly("opened", 0),
+            anomaly("updated", 3, revision=2),
+            anomaly("opened", 4, id="a2", machine="M2", began=4),
+        ):
             outbox.put(conn, "detect", event, source="detect/1", id=f"{event.id}/{event.revision}")
     assert house.worker.sweep(house.conn)
     house.conn.commit()
@@ -207,7 +220,9 @@ def test_what_the_log_lost_is_found_in_the_outboxes(house: House, plant: PlantFi
     assert machine == "M1"
 
 
-def test_list_ack_and_test_as_they_are_typed(house: House, plant: PlantFile, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_ack_and_test_as_they_are_typed(
+    house: House, plant: PlantFile, capsys: pytest.CaptureFixture[str]
+) -> None:
     house.tell(anomaly("opened", 0))
     assert main(["alerts", "list", "--config", str(plant.path), "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
@@ -224,7 +239,9 @@ def test_ack_waits_for_the_alarm_part(house: House, plant: PlantFile) -> None:
     house.tell(anomaly("opened", 0))
     (id,) = house.rows("select id from alarm")[0]
     codes: list[int] = []
-    typed = threading.Thread(target=lambda: codes.append(main(["alerts", "ack", id[:8], "--comment", "seen", "--config", str(plant.path)])))
+    typed = threading.Thread(
+        target=lambda: codes.append(main(["alerts", "ack", id[:8], "--comment", "seen", "--config", str(plant.path)]))
+    )
     typed.start()
     while typed.is_alive():
         if house.worker.sweep(house.conn):
@@ -232,7 +249,9 @@ def test_ack_waits_for_the_alarm_part(house: House, plant: PlantFile) -> None:
         house.conn.rollback()
         typed.join(0.05)
     assert codes == [0]
-    assert house.rows("select actor is not null, comment from alarm_event where transition = 'acknowledged'") == [(True, "seen")]
+    assert house.rows("select actor is not null, comment from alarm_event where transition = 'acknowledged'") == [
+        (True, "seen")
+    ]
     (body,) = house.rows("select convert_from(body, 'UTF8') from outbox where topic like '%decisions%'")[0]
     decision = msgspec.json.decode(body, type=Acknowledged)
     assert decision.actor.proof == "cli"

@@ -54,7 +54,9 @@ class Device:
             self._last.append(self.client.publish("plant/D1/signal/n", json.dumps({"ts": at, "v": self.count}), qos=1))
 
     def state(self, state: str) -> None:
-        self._last.append(self.client.publish("plant/D1/state", json.dumps({"ts": time.time_ns(), "state": state}), qos=1))
+        self._last.append(
+            self.client.publish("plant/D1/state", json.dumps({"ts": time.time_ns(), "state": state}), qos=1)
+        )
 
     def raw(self, topic: str, payload: bytes) -> None:
         self._last.append(self.client.publish(topic, payload, qos=1))
@@ -70,7 +72,14 @@ class Device:
 
 
 def source(port: int, intake: FakeIntake, **more: Any) -> MqttDevices:
-    raw = {"type": "mqtt", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "topics": TOPICS, "retry": "200ms", "timeout": "2s"}
+    raw = {
+        "type": "mqtt",
+        "url": f"mqtt://127.0.0.1:{port}",
+        "client_id": "gw",
+        "topics": TOPICS,
+        "retry": "200ms",
+        "timeout": "2s",
+    }
     return MqttDevices("src", strict(raw | more, MqttSource, "x"), intake, Path())
 
 
@@ -169,7 +178,9 @@ def test_what_is_not_durable_is_not_acknowledged_and_comes_again(mosquitto: Mosq
     asyncio.run(test())
 
 
-def test_what_was_durable_but_not_acknowledged_is_recognised_when_it_comes_again(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_durable_but_not_acknowledged_is_recognised_when_it_comes_again(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """kill -9 between writing and acknowledging."""
 
     async def test() -> None:
@@ -199,7 +210,9 @@ def test_a_lost_session_is_a_gap_that_covers_what_was_in_it(mosquitto: Mosquitto
             await came(device, intake)
         device.publish(100)
         device.settle()
-        other = paho.Client(CallbackAPIVersion.VERSION2, "gw", clean_session=True)  # somebody takes our client id: the session is gone
+        other = paho.Client(
+            CallbackAPIVersion.VERSION2, "gw", clean_session=True
+        )  # somebody takes our client id: the session is gone
         gone = []
         other.on_connect = lambda *_: gone.append(1)
         other.connect("127.0.0.1", mosquitto.port)
@@ -234,7 +247,10 @@ def test_a_broken_message_goes_to_quarantine_and_is_acknowledged(mosquitto: Mosq
             await came(device, intake)
         device.close()
         assert numbers(intake) == [1, 2, 3]
-        assert sorted(draft.fields["raw"] for draft in intake.drafts(Quarantined)) == [b'{"state": "DANCING"}', b"\xff{"]
+        assert sorted(draft.fields["raw"] for draft in intake.drafts(Quarantined)) == [
+            b'{"state": "DANCING"}',
+            b"\xff{",
+        ]
 
     asyncio.run(test())
 
@@ -256,7 +272,11 @@ def test_a_cut_is_told_once_and_the_machine_s_state_comes_back(mosquitto: Mosqui
             await came(device, intake)
             await eventually_async(lambda: len(intake.drafts(MachineStateChanged)) == 3)
         device.close()
-        assert [draft.fields["state"] for draft in intake.drafts(MachineStateChanged)] == ["EXECUTE", "NO_DATA", "EXECUTE"]
+        assert [draft.fields["state"] for draft in intake.drafts(MachineStateChanged)] == [
+            "EXECUTE",
+            "NO_DATA",
+            "EXECUTE",
+        ]
         assert numbers(intake) == list(range(1, 32))
         assert [gap["cause"] for gap in intake.gaps()] == ["mqtt_possible"]
 

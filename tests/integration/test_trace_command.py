@@ -64,10 +64,15 @@ def test_the_projector_follows_the_record_and_survives_its_database(plant: Plant
     thread = threading.Thread(target=projector.run, args=(plant, stop))
     thread.start()
     try:
-        with part(str(plant.store.dsn), "store") as conn, psycopg.connect(str(plant.store.dsn), autocommit=True) as watch:
+        with (
+            part(str(plant.store.dsn), "store") as conn,
+            psycopg.connect(str(plant.store.dsn), autocommit=True) as watch,
+        ):
             record(conn, [PUMP[0]])
             eventually(lambda: watch.execute("select count(*) from shinkei.edge").fetchone() == (2,))
-            watch.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'shinkei trace'")
+            watch.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'shinkei trace'"
+            )
             record(conn, [PUMP[1]])
             eventually(lambda: watch.execute("select count(*) from shinkei.edge").fetchone() == (3,))
             eventually(lambda: watch.execute("select count(*) from shinkei.top_closure").fetchone() == (2,))

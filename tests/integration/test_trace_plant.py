@@ -39,7 +39,13 @@ def told(number: int, one: Record) -> Numbered | None:
     """A record as the gateway would number it."""
     if not isinstance(one, OperationDone | SetupChange):
         return None
-    own: dict[str, Any] = {"stream": StreamId(EPOCH, one.machine, "production"), "number": number, "signals": 0, "time": one.time, "received": one.time}
+    own: dict[str, Any] = {
+        "stream": StreamId(EPOCH, one.machine, "production"),
+        "number": number,
+        "signals": 0,
+        "time": one.time,
+        "received": one.time,
+    }
     said = {name: getattr(one, name) for name in one.__struct_fields__ if name not in ("machine", "time", "counter")}
     if isinstance(one, OperationDone):
         return Operation(**own, operation_id=operation_id(one.machine, "cycle", one.ended, one.counter), **said)
@@ -74,7 +80,9 @@ def test_a_bad_bearing_lot_is_found_in_exactly_its_parts(database: Any, order: s
     assert found.keys() - doubtful <= truth.affected, "what is sure to have the lot in it does have it"
     assert len(doubtful) < 80
     shipped = {node.unit for node in answer.nodes if node.type == "shipment"}
-    pallets = {unit.id for one in records if isinstance(one, OperationDone) and one.kind == "ship" for unit in one.inputs}
+    pallets = {
+        unit.id for one in records if isinstance(one, OperationDone) and one.kind == "ship" for unit in one.inputs
+    }
     assert bool(shipped) == bool(pallets & truth.affected)
     goods = {good.serial for good, _ in finished_goods(trace, lot)}
     assert goods == {node.unit for node in answer.nodes if node.finished}

@@ -86,7 +86,10 @@ def test_any_order_any_batches_give_the_same(trace: Connection[Any], recorder: C
         rows = trace.execute(
             "select s.machine, s.slot, u.kind, u.serial, s.t_from, s.t_to, s.ev, s.certainty from setup s join unit u on u.id = s.unit where rec_to is null"
         ).fetchall()
-        assert sorted((slots.Interval(*r[:2], UnitKey(*r[2:4]), *r[4:6], r[6].hex, r[7]) for r in rows), key=repr) == intervals
+        assert (
+            sorted((slots.Interval(*r[:2], UnitKey(*r[2:4]), *r[4:6], r[6].hex, r[7]) for r in rows), key=repr)
+            == intervals
+        )
         assert closure(trace) == wanted_closure(reference)
         now = rebuild.state_hash(trace)
         trace.rollback()
@@ -110,7 +113,9 @@ def closure(conn: Connection[Any]) -> dict[tuple[UnitKey, UnitKey], float]:
 def wanted_closure(rows: list[tuple[Any, ...]]) -> dict[tuple[UnitKey, UnitKey], float]:
     """By the definition: packed or shipped parts that went into nothing, and everything below them."""
     used = {src for src, _, _, _, _, kind, *_ in rows if kind in ("consumed", "relabelled")}
-    goods = {src for src, _, _, _, _, kind, *_ in rows if kind in ("packed", "shipped") and src.type in ("serial", "lot")} - used
+    goods = {
+        src for src, _, _, _, _, kind, *_ in rows if kind in ("packed", "shipped") and src.type in ("serial", "lot")
+    } - used
     best = {(good, good): 1.0 for good in goods}
     for _ in range(len(rows)):
         for src, dst, _, _, _, kind, _, sure in rows:
@@ -132,7 +137,9 @@ def test_a_repeat_is_one_and_a_conflict_is_shown(trace: Connection[Any], recorde
     assert trace.execute("select raw_number, first_number from conflict").fetchall() == [(3, 1)]
 
 
-def test_a_batch_that_is_not_committed_leaves_nothing(trace: Connection[Any], recorder: Connection[Any], embedded_postgres: str) -> None:
+def test_a_batch_that_is_not_committed_leaves_nothing(
+    trace: Connection[Any], recorder: Connection[Any], embedded_postgres: str
+) -> None:
     record(recorder, [operation("assemble", 5, [serial("A")], [serial("P")]), setup("mounted", 1, "T1")])
     with part(embedded_postgres, "trace") as killed:
         killed.execute("select number from trace_position for update")
@@ -148,10 +155,28 @@ def test_a_batch_that_is_not_committed_leaves_nothing(trace: Connection[Any], re
 
 def test_finished_goods_follow_corrections(trace: Connection[Any], recorder: Connection[Any]) -> None:
     wrong = operation("assemble", 10, [serial("BODY"), lot("BAD")], [serial("PUMP")], id="w")
-    record(recorder, [operation("process", 5, [lot("MELT")], [serial("BODY")]), wrong, operation("pack", 20, [serial("PUMP")], [box("BOX")])])
+    record(
+        recorder,
+        [
+            operation("process", 5, [lot("MELT")], [serial("BODY")]),
+            wrong,
+            operation("pack", 20, [serial("PUMP")], [box("BOX")]),
+        ],
+    )
     catch_up(trace)
     assert goods(trace, "MELT") == goods(trace, "BAD") == {"PUMP": 1.0}
-    record(recorder, [operation("assemble", 10, [serial("BODY"), lot("GOOD", certainty=0.5)], [serial("PUMP")], corrects=wrong.operation_id)])
+    record(
+        recorder,
+        [
+            operation(
+                "assemble",
+                10,
+                [serial("BODY"), lot("GOOD", certainty=0.5)],
+                [serial("PUMP")],
+                corrects=wrong.operation_id,
+            )
+        ],
+    )
     catch_up(trace)
     assert goods(trace, "BAD") == {}
     assert goods(trace, "GOOD") == {"PUMP": 0.5}
@@ -162,6 +187,26 @@ def test_finished_goods_follow_corrections(trace: Connection[Any], recorder: Con
 
 def goods(conn: Connection[Any], ancestor: str) -> dict[str, float]:
     rows = conn.execute(
-        "select g.serial, c.certainty from top_closure c join unit a on a.id = c.ancestor join unit g on g.id = c.finished_good where a.serial = %s", (ancestor,)
+        "select g.serial, c.certainty from top_closure c join unit a on a.id = c.ancestor join unit g on g.id = c.finished_good where a.serial = %s",
+        (ancestor,),
     ).fetchall()
     return dict(rows)
+
+
+def test_an_event_that_cannot_be_read_is_found_and_does_not_stop_its_neighbours(
+    trace: Connection[Any], recorder: Connection[Any]
+) -> None:
+    record(
+        recorder,
+        [
+            operation("process", 1, [serial("A")]),
+            operation("process", 2, [serial("B")]),
+            operation("process", 3, [serial("C")]),
+        ],
+    )
+    with recorder.transaction():
+        recorder.execute("set local role none")
+        recorder.execute("update event_raw set body = '{' where number = 2")
+    assert catch_up(trace) == 3
+    assert trace.execute("select raw_number, kind from finding").fetchall() == [(2, "unreadable")]
+    assert trace.execute("select serial from unit order by serial").fetchall() == [("A",), ("C",)]

@@ -52,7 +52,9 @@ def test_a_lot_to_the_shipments_and_back(plant: Plant) -> None:
     plant.tell(
         operation("receive", 0, outputs=[lot("BRG")]),
         operation("assemble", 10, [serial("H1"), lot("BRG")], [serial("P1")]),
-        operation("assemble", 12, [serial("H2"), lot("BRG", certainty=0.5), lot("BRG2", certainty=0.5)], [serial("P2")]),
+        operation(
+            "assemble", 12, [serial("H2"), lot("BRG", certainty=0.5), lot("BRG2", certainty=0.5)], [serial("P2")]
+        ),
         operation("assemble", 14, [serial("H3"), lot("BRG2")], [serial("P3")]),
         operation("pack", 20, [serial("P1"), serial("P2"), serial("P3")], [box("B")]),
         operation("pack", 30, [box("B")], [box("PAL")]),
@@ -128,7 +130,10 @@ def test_a_new_name_is_the_same_thing(plant: Plant) -> None:
 
 
 def test_a_circle_ends(plant: Plant) -> None:
-    plant.tell(operation("process", 10, [lot("A")], [lot("B")]), operation("process", 11, [lot("B", certainty=0.5)], [lot("A")]))
+    plant.tell(
+        operation("process", 10, [lot("A")], [lot("B")]),
+        operation("process", 11, [lot("B", certainty=0.5)], [lot("A")]),
+    )
     assert units(plant.forward("A")) == {"B": 1.0}
     assert units(plant.backward("A")) == {"B": 0.5}
 
@@ -154,11 +159,20 @@ def test_history_has_readings_with_the_limits_of_their_time(plant: Plant) -> Non
     with plant.store.transaction():
         for version, valid_from, usl in ((1, 0, 3.0), (2, T0 + 50 * S, 2.0)):
             body = f'{{"product": "P-1", "operation": "OP1", "characteristic": "leak", "unit": "ml", "lsl": 0.0, "usl": {usl}}}'
-            plant.store.execute("insert into master_data values ('characteristic', 'c', %s, %s, false, %s)", (version, valid_from, body))
+            plant.store.execute(
+                "insert into master_data values ('characteristic', 'c', %s, %s, false, %s)", (version, valid_from, body)
+            )
     plant.tell(
         setup("mounted", 0, "T1"),
         operation("inspect", 10, [serial("A")], readings=[QualityReading("leak", 2.5)], product="P-1", result="pass"),
-        operation("inspect", 60, [serial("A")], readings=[QualityReading("leak", 2.5), QualityReading("curve", [1, 2])], product="P-1", result="fail"),
+        operation(
+            "inspect",
+            60,
+            [serial("A")],
+            readings=[QualityReading("leak", 2.5), QualityReading("curve", [1, 2])],
+            product="P-1",
+            result="fail",
+        ),
     )
     first, second = history(plant.screen, resolve(plant.screen, "A")[0])
     assert (first.readings[0]["usl"], first.readings[0]["within"]) == (3.0, True)
@@ -180,7 +194,8 @@ def test_an_unknown_unit_has_nearest_ones(plant: Plant) -> None:
 def test_one_start_is_planned_as_a_few_rows(plant: Plant) -> None:
     with plant.trace.transaction():
         plant.trace.execute(
-            """insert into edge select n / 4, n, n, null, gen_random_uuid(), 'consumed', 1, 1, 1, null from generate_series(1, 40000) n""")
+            """insert into edge select n / 4, n, n, null, gen_random_uuid(), 'consumed', 1, 1, 1, null from generate_series(1, 40000) n"""
+        )
     with plant.store.transaction():
         plant.store.execute("set local role none")
         plant.store.execute("analyze edge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 
@@ -154,7 +155,5 @@ def test_epochs_are_uuid7_and_streams_parse(now: int, bits: int) -> None:
 
 @given(st.text())
 def test_foreign_stream_names_are_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(BadField):
         assert str(StreamId.parse(text)) == text
-    except BadField:
-        pass

@@ -108,4 +108,6 @@ def test_ancestors_are_what_is_below_by_the_surest_path(edges: list[tuple[int, i
                 if src != good:
                     best[src, good] = max(best.get((src, good), 0.0), best.get((dst, good), 0.0) * sure)
     wanted = {pair: sure for pair, sure in best.items() if pair[0] != pair[1] and sure > 0}
-    assert closure.ancestors(range(9), parents) == {pair: round(sure, 6) for pair, sure in wanted.items() if round(sure, 6) > 0}
+    assert closure.ancestors(range(9), parents) == {
+        pair: round(sure, 6) for pair, sure in wanted.items() if round(sure, 6) > 0
+    }

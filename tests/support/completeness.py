@@ -17,7 +17,11 @@ class Verdict(NamedTuple):
     unexplained: list[Any]
 
 
-def compare(written: Mapping[str, list[tuple[int, Any]]], arrived: Mapping[str, list[tuple[int, Any]]], gaps: Iterable[Mapping[str, Any]]) -> Verdict:
+def compare(
+    written: Mapping[str, list[tuple[int, Any]]],
+    arrived: Mapping[str, list[tuple[int, Any]]],
+    gaps: Iterable[Mapping[str, Any]],
+) -> Verdict:
     """``written``/``arrived``: channel to (source time, value) in order. ``gaps``: fields of gap records (empty channels: all).
 
     What was written before a channel's first arrived value is not counted: nobody listened yet.
@@ -44,5 +48,9 @@ def compare(written: Mapping[str, list[tuple[int, Any]]], arrived: Mapping[str, 
                 covered += 1
             else:
                 strange.append((channel, time, value))
-        strange += [(channel, "never written", one) for one in known - set(values) if one[0] >= first and values and one[0] >= values[0][0]][:3]
+        strange += [
+            (channel, "never written", one)
+            for one in known - set(values)
+            if one[0] >= first and values and one[0] >= values[0][0]
+        ][:3]
     return Verdict(total, got, missing, covered, doubled, strange[:10])

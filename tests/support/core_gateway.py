@@ -40,7 +40,7 @@ class CoreGateway:
 
     async def _epoch(self) -> str:
         old = self.spool.epoch
-        await asyncio.wrap_future(self.commit.call(lambda: None if self.spool.begin_epoch() else None))
+        await asyncio.wrap_future(self.commit.call(self.spool.begin_epoch))
         return old
 
     def _run(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,12 +52,18 @@ class CountingMachine:
         index = await server.register_namespace(URI)
         for name in self.written:
             await self._node(name, index, self.count, ua.VariantType.Int64)
-        for name, kind in (("State", ua.VariantType.String), ("Op", ua.VariantType.String), ("Leak", ua.VariantType.Double)):
+        for name, kind in (
+            ("State", ua.VariantType.String),
+            ("Op", ua.VariantType.String),
+            ("Leak", ua.VariantType.Double),
+        ):
             await self._node(name, index, None if kind is ua.VariantType.String else 0.0, kind)
         await self._node("Done", index, self.cycles, ua.VariantType.UInt32)
         await server.start()
 
-    async def _node(self, name: str, index: int, value: Any, kind: ua.VariantType, data_type: ua.NodeId | None = None) -> None:
+    async def _node(
+        self, name: str, index: int, value: Any, kind: ua.VariantType, data_type: ua.NodeId | None = None
+    ) -> None:
         node = await self._server.nodes.objects.add_variable(ua.NodeId(name, index), name, value, kind, data_type)
         self._nodes[name] = node.nodeid
 
@@ -65,7 +72,9 @@ class CountingMachine:
 
     async def write(self, name: str, value: Any, kind: ua.VariantType, at: int, status: int = 0) -> None:
         stamp = _EPOCH + timedelta(microseconds=at // 1000)
-        await self._server.write_attribute_value(self._nodes[name], ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), stamp))
+        await self._server.write_attribute_value(
+            self._nodes[name], ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), stamp)
+        )
 
     async def step(self) -> None:
         """Every tag counts on."""
@@ -80,7 +89,14 @@ class CountingMachine:
         self.cycles += 1
         at = micro(time.time_ns())
         if values:
-            said = {"kind": "process", "station": "M1", "started": at - 10**9, "ended": at, "counter": self.cycles, "result": "pass"}
+            said = {
+                "kind": "process",
+                "station": "M1",
+                "started": at - 10**9,
+                "ended": at,
+                "counter": self.cycles,
+                "result": "pass",
+            }
             await self.write("Op", json.dumps(said), ua.VariantType.String, at)
             await self.write("Leak", self.cycles / 10, ua.VariantType.Double, at)
         await self.write("Done", self.cycles, ua.VariantType.UInt32, at)
@@ -110,3 +126,42 @@ def settings(url: str, tags: int = 4, **more: Any) -> dict[str, Any]:
         "state": {"node": node("State")},
         "handshakes": [{"name": "cycle", "trigger": node("Done"), "operation": node("Op"), "readings": {"leak": node("Leak")}, "timeout": "1s"}],
     } | more  # fmt: skip
+
+
+class MachineThread:
+    """A `CountingMachine` in a thread with a loop of its own, so that a test may block. A context manager."""
+
+    def __init__(self, machine: CountingMachine, every: float = 0.02, cycle_every: float = 0.25) -> None:
+        self.machine, self._every, self._cycle_every = machine, every, cycle_every
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="machine", daemon=True)
+        self._up, self._writing, self._end = threading.Event(), threading.Event(), threading.Event()
+
+    def __enter__(self) -> MachineThread:
+        self._thread.start()
+        assert self._up.wait(30), "the OPC UA server did not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(15)
+
+    def write(self) -> None:
+        """Count on and make cycles from now on."""
+        self._writing.set()
+
+    def rest(self) -> None:
+        """Write no more."""
+        self._writing.clear()
+
+    async def _live(self) -> None:
+        await self.machine.start()
+        self._up.set()
+        cycle_at = time.monotonic()
+        while not self._end.is_set():
+            if self._writing.is_set():
+                await self.machine.step()
+                if time.monotonic() >= cycle_at:
+                    cycle_at = time.monotonic() + self._cycle_every
+                    await self.machine.cycle()
+            await asyncio.sleep(self._every)
+        await self.machine.stop()

@@ -108,7 +108,12 @@ class Numbering:
         """``kind`` 0: signals, 1: production."""
         return StreamId(self.epoch, machine, self._kinds[kind])  # type: ignore[arg-type]
 
-    def _take(self, stream: StreamId, count: int = 1) -> int:
+    def next_numbers(self) -> dict[StreamId, int]:
+        """The number that comes next, of every stream so far."""
+        return dict(self._next)
+
+    def take(self, stream: StreamId, count: int = 1) -> int:
+        """The next number of a stream; ``count`` are given away."""
         first = self._next.get(stream, 1)
         self._next[stream] = first + count
         return first
@@ -137,7 +142,7 @@ class Numbering:
             )
         names = list(dict.fromkeys(sample.signal for sample in samples))
         t0 = samples[0].time
-        return Frame(stream, self._take(stream, len(samples)), t0, context, names, [names.index(s.signal) for s in samples], [s.time - t0 for s in samples],
+        return Frame(stream, self.take(stream, len(samples)), t0, context, names, [names.index(s.signal) for s in samples], [s.time - t0 for s in samples],
                      [s.value for s in samples], [(1, s.status) for s in samples], [(len(samples), received)], self._last(machine, 1))  # fmt: skip
 
     def event(self, record: Record, received: int) -> Numbered | None:
@@ -149,7 +154,7 @@ class Numbering:
         stream = self.stream(record.machine, 1)
         base: dict[str, Any] = {
             "stream": stream,
-            "number": self._take(stream),
+            "number": self.take(stream),
             "signals": self._last(record.machine, 0),
             "time": record.time,
             "received": received,

@@ -47,7 +47,9 @@ def operation(kind: str, at: int, inputs: list[Unit] | None = None, outputs: lis
     )  # fmt: skip
 
 
-def setup(action: str, at: int, unit: str, *, slot: str = "tool", unit_type: str = "tool", machine: str = "OP1", **more: Any) -> SetupChanged:
+def setup(
+    action: str, at: int, unit: str, *, slot: str = "tool", unit_type: str = "tool", machine: str = "OP1", **more: Any
+) -> SetupChanged:
     return SetupChanged(
         stream=StreamId(EPOCH, machine, "production"), number=next(_numbers), signals=0, time=T0 + at * S, received=T0 + at * S, slot=slot, unit=unit,
         unit_type=unit_type, action=action, **more,
@@ -90,14 +92,35 @@ def some_operations(rng: random.Random, count: int = 40) -> list[Numbered]:
     serials, lots, boxes = [f"S{n}" for n in range(6)], [f"L{n}" for n in range(3)], [f"B{n}" for n in range(2)]
 
     def some(names: list[str], make: Any, least: int = 1) -> list[Unit]:
-        return [make(name, certainty=rng.choice([1.0, 1.0, 0.5])) if make is not box else box(name) for name in rng.sample(names, rng.randint(least, 2))]
+        return [
+            make(name, certainty=rng.choice([1.0, 1.0, 0.5])) if make is not box else box(name)
+            for name in rng.sample(names, rng.randint(least, 2))
+        ]
 
     for at in range(count):
-        kind = rng.choice(["process", "assemble", "disassemble", "pack", "unpack", "pack", "merge", "split", "rework", "relabel", "ship", "inspect", "setup"])
+        kind = rng.choice(
+            [
+                "process",
+                "assemble",
+                "disassemble",
+                "pack",
+                "unpack",
+                "pack",
+                "merge",
+                "split",
+                "rework",
+                "relabel",
+                "ship",
+                "inspect",
+                "setup",
+            ]
+        )
         time = at if rng.random() < 0.8 else rng.randint(0, count)
         if kind == "setup":
             action = rng.choice(["mounted", "mounted", "unmounted"])
-            doubt: dict[str, Any] = rng.choice([{}, {}, {"certainty": 0.5, "not_before": T0 + (time - 2) * S, "not_after": T0 + (time + 1) * S}])
+            doubt: dict[str, Any] = rng.choice(
+                [{}, {}, {"certainty": 0.5, "not_before": T0 + (time - 2) * S, "not_after": T0 + (time + 1) * S}]
+            )
             events.append(setup(action, time, rng.choice(["T1", "T2", "T3"]), **doubt))
         elif kind in ("process", "assemble", "rework"):
             events.append(operation(kind, time, some(serials, serial) + some(lots, lot, 0), some(serials, serial, 0)))

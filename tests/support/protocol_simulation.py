@@ -36,7 +36,9 @@ class SimDisk:
     """Keeps what was synced; of the rest, a crash leaves a random prefix."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.rng, self.files, self.synced = rng, {}, {}
+        self.rng = rng
+        self.files: dict[str, bytearray] = {}
+        self.synced: dict[str, int] = {}
         self.full = False
 
     def names(self) -> list[str]:
@@ -83,7 +85,8 @@ class SimCommit:
     """`GroupCommit` without its thread: the scheduler says when."""
 
     def __init__(self, spool: Any) -> None:
-        self.spool, self.jobs = spool, []
+        self.spool = spool
+        self.jobs: list[Any] = []
 
     def submit(self, entries: list[Entry], payloads: list[bytes], resume: dict[str, Any]) -> Future[None]:
         future: Future[None] = Future()
@@ -390,9 +393,8 @@ def check(world: World) -> None:
         for _, event, gap in rows:
             first = event.first if isinstance(event, Frame) else event.number
             if first != expected:
-                assert gap is not None and gap.begin == expected and gap.end == first, (
-                    f"seed {seed}: {name} jumps from {expected} to {first}"
-                )
+                told = None if gap is None else (gap.begin, gap.end)
+                assert told == (expected, first), f"seed {seed}: {name} jumps from {expected} to {first}, gap {told}"
             expected = end_of(event)
             if isinstance(event, Frame):
                 for number, _, _, value, _, _ in readings(event):

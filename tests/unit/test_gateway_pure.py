@@ -26,11 +26,24 @@ S = 1_000_000_000
 
 def test_books_balance_and_follow_what_is_sent_and_stored() -> None:
     books = Books()
-    books.enter("src", T, [Run("e/M/signals", 1, 11), Run("e/M/quarantine", 1, 2), Run("e/M/production", 1, 3)], received=13, own=2, duplicate=2)
+    books.enter(
+        "src",
+        T,
+        [Run("e/M/signals", 1, 11), Run("e/M/quarantine", 1, 2), Run("e/M/production", 1, 3)],
+        received=13,
+        own=2,
+        duplicate=2,
+    )
     books.enter("src", T + HOUR_NS, [Run("e/M/signals", 11, 16)], received=5)
     state = {"e/M/signals": (16, 14, 12), "e/M/quarantine": (2, 2, 1), "e/M/production": (3, 3, 3)}
     first, second = books.rows(state)
-    assert (first["received"], first["own"], first["duplicate"], first["quarantined"], first["numbered"]) == (13, 2, 2, 1, 12)
+    assert (first["received"], first["own"], first["duplicate"], first["quarantined"], first["numbered"]) == (
+        13,
+        2,
+        2,
+        1,
+        12,
+    )
     assert (first["sent"], first["stored"], second["sent"], second["stored"]) == (13, 12, 3, 1)
     assert not differs(first)
     assert differs(first | {"received": 12})
@@ -80,7 +93,10 @@ def test_pauses_grow_to_their_limit_and_are_spread() -> None:
         (ua.Variant("圧", ua.VariantType.String), "圧"),
         (ua.Variant([1, 2], ua.VariantType.Int32), [1, 2]),
         (ua.Variant(b"\x00\xff", ua.VariantType.ByteString), "AP8="),
-        (ua.Variant(datetime(2023, 11, 14, 22, 13, 20, 5, UTC), ua.VariantType.DateTime), "2023-11-14T22:13:20.000005000Z"),
+        (
+            ua.Variant(datetime(2023, 11, 14, 22, 13, 20, 5, UTC), ua.VariantType.DateTime),
+            "2023-11-14T22:13:20.000005000Z",
+        ),
         (ua.Variant(uuid.UUID(int=1), ua.VariantType.Guid), "00000000-0000-0000-0000-000000000001"),
         (ua.Variant(ua.LocalizedText("x", "en"), ua.VariantType.LocalizedText), "x"),
         (ua.Variant(ua.NodeId("a", 2), ua.VariantType.NodeId), "ns=2;s=a"),

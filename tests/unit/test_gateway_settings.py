@@ -89,5 +89,7 @@ def test_security_must_be_said(sample: dict[str, Any]) -> None:
 
 
 def test_the_queue_covers_the_promised_outage() -> None:
-    source = OpcuaSource(url="opc.tcp://x:1", machine="M", security="none", sampling=module.Duration(0.1), outage=module.Duration(60))
+    source = OpcuaSource(
+        url="opc.tcp://x:1", machine="M", security="none", sampling=module.Duration(0.1), outage=module.Duration(60)
+    )
     assert source.queue_of() == 600

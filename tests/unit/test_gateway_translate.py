@@ -44,7 +44,9 @@ class Machine:
     def __init__(self, resume: dict[str, Any] | None = None) -> None:
         self.translator = Translator("src", SETTINGS, ITEMS, resume, 0)
 
-    def say(self, time: float, values: dict[str, Any], *, status: int = 0, received: float | None = None, now: int = 0) -> Translated:
+    def say(
+        self, time: float, values: dict[str, Any], *, status: int = 0, received: float | None = None, now: int = 0
+    ) -> Translated:
         samples = [(BY_NODE[node], sample(time, value, status)) for node, value in values.items()]
         return self.translator.take(samples, T + int((time if received is None else received) * S), now)
 
@@ -54,7 +56,14 @@ def sample(time: float, value: Any, status: int = 0) -> Sample:
 
 
 def operation(counter: int, ended: float, **more: Any) -> str:
-    fields = {"kind": "process", "station": "M1", "started": T, "ended": T + int(ended * S), "counter": counter, "result": "pass"}
+    fields = {
+        "kind": "process",
+        "station": "M1",
+        "started": T,
+        "ended": T + int(ended * S),
+        "counter": counter,
+        "result": "pass",
+    }
     return json.dumps(fields | more)
 
 
@@ -142,7 +151,12 @@ def test_state_and_companions_written_together_are_one_change() -> None:
     machine = Machine()
     found = machine.say(1, {"s=Reason": "chip_jam", "s=Product": "P1", "s=State": "HELD"})
     (draft,) = drafts(found, MachineStateChanged)
-    assert (draft.time, draft.fields["state"], draft.fields["reason"], draft.fields["product"]) == (T + S, "HELD", "chip_jam", "P1")
+    assert (draft.time, draft.fields["state"], draft.fields["reason"], draft.fields["product"]) == (
+        T + S,
+        "HELD",
+        "chip_jam",
+        "P1",
+    )
     (draft,) = drafts(machine.say(2, {"s=State": "6", "s=Reason": ""}), MachineStateChanged)
     assert (draft.fields["state"], draft.fields["code"], draft.fields["reason"]) == ("EXECUTE", "6", None)
     assert machine.say(3, {"s=State": "6"}).items == []
@@ -171,7 +185,10 @@ def test_a_changed_tool_is_unmounted_and_mounted() -> None:
     machine = Machine()
     assert [d.fields["action"] for d in drafts(machine.say(1, {"s=Tool": "T1"}), SetupChanged)] == ["mounted"]
     found = drafts(machine.say(2, {"s=Tool": '{"unit": "T2", "item": "DRILL", "certainty": 0.5}'}), SetupChanged)
-    assert [(d.fields["unit"], d.fields["action"], d.fields["certainty"]) for d in found] == [("T1", "unmounted", 0.5), ("T2", "mounted", 0.5)]
+    assert [(d.fields["unit"], d.fields["action"], d.fields["certainty"]) for d in found] == [
+        ("T1", "unmounted", 0.5),
+        ("T2", "mounted", 0.5),
+    ]
     assert drafts(machine.say(3, {"s=Tool": "{broken"}), Quarantined) != []
 
 

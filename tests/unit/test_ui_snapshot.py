@@ -50,7 +50,8 @@ def test_a_missing_patch_is_noticed_and_a_known_one_changes_nothing() -> None:
     assert not tape.apply(patches[2])  # type: ignore[arg-type]
     assert tape.tree["machines"]["OP10"] == {"state": 0}
     assert tape.apply(patches[0])  # type: ignore[arg-type]
-    assert tape.apply(patches[1]) and tape.apply(patches[2])  # type: ignore[arg-type]
+    assert tape.apply(patches[1])  # type: ignore[arg-type]
+    assert tape.apply(patches[2])  # type: ignore[arg-type]
 
 
 def test_what_did_not_change_is_not_sent() -> None:
@@ -86,8 +87,7 @@ def test_a_listener_gets_everything_then_every_patch_in_order() -> None:
         while sum("event: patch" in text for text in found) < 3:
             found.append((await anext(events)).decode())
         stopped = True
-        async for text in events:
-            found.append(text.decode())
+        found += [text.decode() async for text in events]
         assert hub.listeners == 0
         return found
 

@@ -61,7 +61,10 @@ def update_closure(conn: Connection[Any], changed: list[Changed], new: set[int])
     goods = [unit for unit, _, now in states if now]
     touched = [unit for unit, before, now in states if before or now]
     if [unit for unit, before, now in states if before != now]:
-        conn.execute("update unit set finished = not finished where id = any(%s)", ([u for u, before, now in states if before != now],))
+        conn.execute(
+            "update unit set finished = not finished where id = any(%s)",
+            ([u for u, before, now in states if before != now],),
+        )
     if touched:
         _correct(conn, touched, ancestors(goods, lambda units: conn.execute(_PARENTS, (units, list(INTO))).fetchall()))
 
@@ -74,7 +77,9 @@ def _correct(conn: Connection[Any], goods: list[int], wanted: dict[tuple[int, in
             cursor.executemany("delete from top_closure where ancestor = %s and finished_good = %s", gone)
         other = [(sure, *pair) for pair, sure in wanted.items() if pair in there and there[pair] != sure]
         if other:
-            cursor.executemany("update top_closure set certainty = %s where ancestor = %s and finished_good = %s", other)
+            cursor.executemany(
+                "update top_closure set certainty = %s where ancestor = %s and finished_good = %s", other
+            )
         fresh = [(*pair, sure) for pair, sure in wanted.items() if pair not in there]
         if fresh:
             with cursor.copy("copy top_closure (ancestor, finished_good, certainty) from stdin") as copy:

@@ -74,7 +74,9 @@ def _to_fold(conn: Connection[Any], facts: list[OperationFact], known: units.Kno
     unsettled = touched if corrected or taking else touched - known.new
     found: set[int] = {known.ids[key] for key in taking}
     if unsettled:
-        found |= {row[0] for row in conn.execute(_CHANGED, ([known.ids[key] for key in unsettled], sorted(TAKING))).fetchall()}
+        found |= {
+            row[0] for row in conn.execute(_CHANGED, ([known.ids[key] for key in unsettled], sorted(TAKING))).fetchall()
+        }
     if corrected:
         found |= {row[0] for row in conn.execute(_OF_EVENTS, (corrected,)).fetchall()}
     if not found:
@@ -82,7 +84,9 @@ def _to_fold(conn: Connection[Any], facts: list[OperationFact], known: units.Kno
     return {UnitKey(kind, serial): number for number, kind, serial in conn.execute(_KEYS, (list(found),)).fetchall()}
 
 
-def _fold_again(conn: Connection[Any], holder: UnitKey, number: int) -> tuple[list[tuple[Row, int | None]], list[Changed]]:
+def _fold_again(
+    conn: Connection[Any], holder: UnitKey, number: int
+) -> tuple[list[tuple[Row, int | None]], list[Changed]]:
     """Rows to add for ``holder``, after those that are no longer believed were closed."""
     numbers = [row[0] for row in conn.execute(_FACTS, (number,)).fetchall()]
     facts = [fact for fact in record.facts_at(conn, numbers) if isinstance(fact, OperationFact)]

@@ -110,7 +110,20 @@ def _setup(number: int, event: SetupChanged) -> SetupFact:
         begin = min(event.time, event.not_before if event.not_before is not None else event.time)
         end = max(event.time, event.not_after if event.not_after is not None else event.time)
     eid = digest("setup", event.machine, event.slot, *key, event.action, event.time)
-    return SetupFact(number, eid, event.time, event.action, event.machine, event.slot, key, event.item, event.certainty, begin, end, _content(event))
+    return SetupFact(
+        number,
+        eid,
+        event.time,
+        event.action,
+        event.machine,
+        event.slot,
+        key,
+        event.item,
+        event.certainty,
+        begin,
+        end,
+        _content(event),
+    )
 
 
 def _parts(units: list[Unit]) -> tuple[Part, ...]:
@@ -122,7 +135,9 @@ def _parts(units: list[Unit]) -> tuple[Part, ...]:
         if before is None:
             merged[key] = Part(key, unit.item, unit.quantity, unit.certainty)
         else:
-            merged[key] = Part(key, before.item or unit.item, before.quantity + unit.quantity, max(before.certainty, unit.certainty))
+            merged[key] = Part(
+                key, before.item or unit.item, before.quantity + unit.quantity, max(before.certainty, unit.certainty)
+            )
     return tuple(merged.values())
 
 

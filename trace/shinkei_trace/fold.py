@@ -60,7 +60,16 @@ def put_all(fact: OperationFact) -> Iterator[Edge]:
     pairs = _aligned(fact) if kind == RELABELLED else ((into, part) for into in fact.outputs for part in fact.inputs)
     for into, part in pairs:
         if into.key != part.key and not (kind == CONSUMED and into.key in inputs and part.key in _kept(fact)):
-            yield Edge(part.key, into.key, fact.time, None, fact.eid, kind, part.quantity, round(part.certainty * into.certainty, 6))
+            yield Edge(
+                part.key,
+                into.key,
+                fact.time,
+                None,
+                fact.eid,
+                kind,
+                part.quantity,
+                round(part.certainty * into.certainty, 6),
+            )
 
 
 def _aligned(fact: OperationFact) -> Iterator[tuple[Part, Part]]:

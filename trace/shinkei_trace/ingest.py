@@ -89,7 +89,9 @@ def _write(conn: Connection[Any], facts: list[Fact], position: int) -> None:
     with conn.cursor() as cursor:
         with cursor.copy(_COPY_SEEN) as copy:
             for fact in facts:
-                copy.write_row((fact.eid, fact.number, fact.content, fact.corrects if isinstance(fact, OperationFact) else None))
+                copy.write_row(
+                    (fact.eid, fact.number, fact.content, fact.corrects if isinstance(fact, OperationFact) else None)
+                )
         with cursor.copy(_COPY_EVENT) as copy:
             for fact in facts:
                 for row in _event_rows(fact, known.ids):
@@ -102,10 +104,34 @@ def _write(conn: Connection[Any], facts: list[Fact], position: int) -> None:
 def _event_rows(fact: Fact, ids: dict[UnitKey, int]) -> list[tuple[Any, ...]]:
     """One row for each unit of the operation, or for the unit that was mounted."""
     if isinstance(fact, SetupFact):
-        row = (fact.eid, fact.time, ids[fact.unit], "both", fact.machine, fact.action, "", None, fact.begin, fact.number, fact.slot)
+        row = (
+            fact.eid,
+            fact.time,
+            ids[fact.unit],
+            "both",
+            fact.machine,
+            fact.action,
+            "",
+            None,
+            fact.begin,
+            fact.number,
+            fact.slot,
+        )
         return [row]
     return [
-        (fact.eid, fact.time, ids[key], role, fact.machine, fact.kind, fact.result, fact.product, fact.started, fact.number, None)
+        (
+            fact.eid,
+            fact.time,
+            ids[key],
+            role,
+            fact.machine,
+            fact.kind,
+            fact.result,
+            fact.product,
+            fact.started,
+            fact.number,
+            None,
+        )
         for key, role in _roles(fact).items()
     ]
 
@@ -114,5 +140,8 @@ def _roles(fact: OperationFact) -> dict[UnitKey, str]:
     """``input``: it went into something else; ``output``: it came to be; ``both``: it was there before and after."""
     inputs, outputs = {part.key for part in fact.inputs}, {part.key for part in fact.outputs}
     stays = fact.kind in ("pack", "unpack", "ship", "disassemble") or not outputs
-    made = {key: "both" if key in inputs or (fact.kind == "unpack" and key.type != SHIPMENT) else "output" for key in sorted(outputs)}
+    made = {
+        key: "both" if key in inputs or (fact.kind == "unpack" and key.type != SHIPMENT) else "output"
+        for key in sorted(outputs)
+    }
     return made | dict.fromkeys(sorted(inputs - outputs), "both" if stays else "input")

@@ -51,7 +51,9 @@ def run(plant: PlantFile, stop: threading.Event) -> None:
         health.stop()
 
 
-def _serve(conn: Connection[Any], ears: Connection[Any], settings: TraceSettings, health: Health, stop: threading.Event) -> None:
+def _serve(
+    conn: Connection[Any], ears: Connection[Any], settings: TraceSettings, health: Health, stop: threading.Event
+) -> None:
     """``lag``: recorded events that are not projected yet."""
     health.update(ready=True, error="")
     projected = repeats = conflicts = 0

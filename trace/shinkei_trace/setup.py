@@ -52,7 +52,12 @@ def _stored(conn: Connection[Any], slot: tuple[str, str], query: str) -> dict[tu
     }
 
 
-def _store(conn: Connection[Any], there: dict[tuple[Interval, int], int | None], wanted: list[IntervalVersion], known: units.Known) -> None:
+def _store(
+    conn: Connection[Any],
+    there: dict[tuple[Interval, int], int | None],
+    wanted: list[IntervalVersion],
+    known: units.Known,
+) -> None:
     ids = dict(known.ids)
     ids |= units.find(conn, {version.interval.unit for version in wanted} - ids.keys())
     fresh: list[IntervalVersion] = []
@@ -67,4 +72,16 @@ def _store(conn: Connection[Any], there: dict[tuple[Interval, int], int | None],
         with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
             for version in fresh:
                 row = version.interval
-                copy.write_row((row.machine, row.slot, ids[row.unit], row.t_from, row.t_to, row.eid, row.certainty, version.rec_from, version.rec_to))
+                copy.write_row(
+                    (
+                        row.machine,
+                        row.slot,
+                        ids[row.unit],
+                        row.t_from,
+                        row.t_to,
+                        row.eid,
+                        row.certainty,
+                        version.rec_from,
+                        version.rec_to,
+                    )
+                )

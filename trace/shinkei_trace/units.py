@@ -44,7 +44,11 @@ def sights(facts: Iterable[Fact]) -> list[Sight]:
     """Every unit that ``facts`` (in the order of their numbers) name, in the order of first sight."""
     seen: dict[UnitKey, Sight] = {}
     for fact in facts:
-        named = [(p.key, p.item) for p in (*fact.inputs, *fact.outputs)] if isinstance(fact, OperationFact) else [(fact.unit, fact.item)]
+        named = (
+            [(p.key, p.item) for p in (*fact.inputs, *fact.outputs)]
+            if isinstance(fact, OperationFact)
+            else [(fact.unit, fact.item)]
+        )
         for key, item in named:
             before = seen.get(key)
             if before is None:

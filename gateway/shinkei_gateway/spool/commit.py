@@ -32,11 +32,11 @@ class GroupCommit:
         spool: Spool,
         *,
         on_full: Callable[[str], None] = lambda _why: None,
-        on_durable: Callable[[], None] = lambda: None,
+        on_durable: Callable[[], object] = lambda: None,
     ) -> None:
         self._spool, self._on_full, self._on_durable = spool, on_full, on_durable
         self._jobs: deque[_Job] = deque()
-        self._actions: deque[tuple[Callable[[], None], Future[None]]] = deque()
+        self._actions: deque[tuple[Callable[[], object], Future[None]]] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._ending = False
@@ -53,7 +53,7 @@ class GroupCommit:
             self._wake.notify()
         return future
 
-    def call(self, action: Callable[[], None]) -> Future[None]:
+    def call(self, action: Callable[[], object]) -> Future[None]:
         """Run ``action`` in the writing thread, behind everything submitted so far."""
         future: Future[None] = Future()
         with self._wake:

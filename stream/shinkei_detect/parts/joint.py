@@ -22,7 +22,7 @@ SMALLEST_USUAL = 0.3
 class JointView(base.AnomalyDetector):
     """T² of the deviations against their own exponentially weighted mean and covariance, as a normal-equivalent deviation.
 
-    The covariance is kept, not its inverse (`river.covariance.EwaPrecision` grows without bound when a signal stands still), with a
+    The largest single part of T² is left out: one signal alone is the level monitor's matter. The covariance is kept, not its inverse (`river.covariance.EwaPrecision` grows without bound when a signal stands still), with a
     ridge, and solved per step. T² is divided by what it usually is here, then mapped by Wilson and Hilferty (1931) so that ``on``
     and ``off`` mean the same for 2 and for 50 signals. It learns only from steps that are normal to it and to each signal alone.
     Score: 0 or less is normal. Cost: about 30 µs a step with 8 signals, O(d³) with d ≤ ``most``; d² floats of state.
@@ -60,7 +60,7 @@ class JointView(base.AnomalyDetector):
         on: float = 6.0,
         off: float = 3.5,
         warm_up: int = 300,
-        ridge: float = 0.05,
+        ridge: float = 0.25,
         cap: float = 6.0,
         calm: float = 3.0,
         relearn: int = 3600,
@@ -79,23 +79,23 @@ class JointView(base.AnomalyDetector):
         """Normal-equivalent deviation of ``x`` from how the signals usually move together; changes nothing."""
         if self.learned < self.warm_up:
             return 0.0
-        away, seen = self._away(x)
-        return self._normal(self._square(away), seen) if seen > 1 else 0.0
+        return self._normal(*self._shared(x))
 
     def learn_one(self, x: Deviations) -> None:
         """Decide, then learn from ``x`` if it is normal."""
         self._grow(x)
-        away, seen = self._away(x)
-        if seen == 0:
+        away, _ = self._away(x)
+        if not len(away):
             return
-        square = self._square(away)
-        self._decide(self._normal(square, seen) if seen > 1 else 0.0)
+        shared, freedom = self._shared(x)
+        self._decide(self._normal(shared, freedom))
         loud = any(abs(value) > self.calm for value in x.values())
         if self.alarm or (loud and not self.accepted):
             return
         self.learned += 1
         gain = max(1.0 / self.memory, 2.0 / (self.learned + 1))
-        self.usual += gain * (min(square / seen, 4.0 * self.usual) - self.usual)
+        if freedom:
+            self.usual += gain * (min(shared / freedom, 4.0 * self.usual) - self.usual)
         self._mean = self._mean + gain * away
         self._cov = self._cov + gain * (np.outer(away, away) - self._cov)
 
@@ -139,12 +139,19 @@ class JointView(base.AnomalyDetector):
         solved: Vector = np.linalg.solve(self._cov + self.ridge * np.eye(len(away)), away)
         return solved
 
-    def _square(self, away: Vector) -> float:
-        return float(away @ self._solve(away))
+    def _shared(self, x: Deviations) -> tuple[float, int]:
+        """T² without its largest single part, and its degrees of freedom."""
+        away, seen = self._away(x)
+        if seen < 2:
+            return 0.0, 0
+        parts = away * self._solve(away)
+        return max(0.0, float(parts.sum() - parts.max())), seen - 1
 
-    def _normal(self, square: float, seen: int) -> float:
-        ratio = square / (seen * max(self.usual, SMALLEST_USUAL))
-        spread = 2.0 / (9.0 * seen)
+    def _normal(self, shared: float, freedom: int) -> float:
+        if not freedom:
+            return 0.0
+        ratio = shared / (freedom * max(self.usual, SMALLEST_USUAL))
+        spread = 2.0 / (9.0 * freedom)
         return float((ratio ** (1.0 / 3.0) - (1.0 - spread)) / math.sqrt(spread))
 
     def _decide(self, score: float) -> None:

@@ -74,9 +74,9 @@ class Stillness(base.AnomalyDetector):
                     self._stay(still)
 
     def restart(self) -> None:
-        """What comes next is not connected to the past: runs begin again."""
+        """What comes next is not connected to the past: runs begin again, from the values known last."""
         for still in self.signals.values():
-            still.last, still.run = None, 0
+            still.run = 0
 
     def stuck(self) -> list[str]:
         """Signals in alarm, by name."""

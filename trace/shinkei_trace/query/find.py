@@ -29,7 +29,9 @@ def resolve(conn: Connection[Any], text: str) -> list[UnitFound]:
     wanted, colon, rest = text.strip().partition(":")
     found = [UnitFound(*row) for row in conn.execute(_EXACT, (text.strip(),)).fetchall()]
     if not found and colon:
-        found = [one for one in (UnitFound(*row) for row in conn.execute(_EXACT, (rest,)).fetchall()) if one.type == wanted]
+        found = [
+            one for one in (UnitFound(*row) for row in conn.execute(_EXACT, (rest,)).fetchall()) if one.type == wanted
+        ]
     return found
 
 

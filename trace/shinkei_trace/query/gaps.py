@@ -44,9 +44,17 @@ def gaps_crossed(conn: Connection[Any], units: list[int], ends: list[End], onwar
     beyond = _beyond(conn, ends, onward)
     machines = sorted(within.keys() | beyond.keys())
     crossed = []
-    for id, machine, stream, cause, low, high, begin, end, at_least, possible, detail in conn.execute(_GAPS, (machines,)).fetchall() if machines else ():
+    for id, machine, stream, cause, low, high, begin, end, at_least, possible, detail in (
+        conn.execute(_GAPS, (machines,)).fetchall() if machines else ()
+    ):
         begins, finishes = -ENDLESS if low is None else low, ENDLESS if high is None else high
-        why = "within" if _meets(within.get(machine), begins, finishes) else "beyond" if _meets(beyond.get(machine), begins, finishes) else None
+        why = (
+            "within"
+            if _meets(within.get(machine), begins, finishes)
+            else "beyond"
+            if _meets(beyond.get(machine), begins, finishes)
+            else None
+        )
         if why is not None:
             crossed.append(
                 GapCrossed(id=id, machine=machine, stream=stream, cause=cause, t_from=low, t_to=high, begin=begin, end=end, at_least=at_least,

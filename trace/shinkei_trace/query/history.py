@@ -38,8 +38,13 @@ def history(conn: Connection[Any], unit: UnitFound, as_of: int | None = None) ->
     mounted: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
     for key in {(step.machine, step.time, step.started) for step in steps if step.slot is None}:
         rows = conn.execute(_MOUNTED, (*key, at, at)).fetchall()
-        mounted[key] = [{"slot": slot, "type": kind, "unit": serial, "certainty": sure} for slot, kind, serial, sure in rows]
-    return [msgspec.structs.replace(step, mounted=mounted.get((step.machine, step.time, step.started), [])) for step in steps]
+        mounted[key] = [
+            {"slot": slot, "type": kind, "unit": serial, "certainty": sure} for slot, kind, serial, sure in rows
+        ]
+    return [
+        msgspec.structs.replace(step, mounted=mounted.get((step.machine, step.time, step.started), []))
+        for step in steps
+    ]
 
 
 def steps_of(conn: Connection[Any], units: list[int], as_of: int) -> list[Step]:
@@ -49,7 +54,9 @@ def steps_of(conn: Connection[Any], units: list[int], as_of: int) -> list[Step]:
         return []
     limits: Limits = defaultdict(list)
     for product, operation, characteristic, valid_from, lsl, target, usl, unit in conn.execute(_LIMITS).fetchall():
-        limits[product, operation, characteristic].append((valid_from, {"lsl": lsl, "target": target, "usl": usl, "unit": unit}))
+        limits[product, operation, characteristic].append(
+            (valid_from, {"lsl": lsl, "target": target, "usl": usl, "unit": unit})
+        )
     operations = dict(conn.execute(_OPERATIONS).fetchall())
     return [_step(row, limits, operations) for row in rows]
 
@@ -79,7 +86,13 @@ def _readings(event: Operation, operation: str, limits: Limits) -> list[dict[str
         at = bisect_right([valid_from for valid_from, _ in versions], event.ended)
         limit = versions[at - 1][1] if at else {"lsl": None, "target": None, "usl": None, "unit": None}
         within = _within(reading.value, reading.status, limit)
-        found = {"name": reading.name, "value": reading.value, "unit": reading.unit or limit["unit"], "status": reading.status, "time": reading.time}
+        found = {
+            "name": reading.name,
+            "value": reading.value,
+            "unit": reading.unit or limit["unit"],
+            "status": reading.status,
+            "time": reading.time,
+        }
         judged.append(found | {key: limit[key] for key in ("lsl", "target", "usl")} | {"within": within})
     return judged
 
@@ -87,6 +100,11 @@ def _readings(event: Operation, operation: str, limits: Limits) -> list[dict[str
 def _within(value: object, status: int, limit: dict[str, Any]) -> bool | None:
     """None: no limits, no number, or a bad value, which is judged by nobody."""
     low, high = limit["lsl"], limit["usl"]
-    if (low is None and high is None) or isinstance(value, bool) or not isinstance(value, int | float) or status & 0x80000000:
+    if (
+        (low is None and high is None)
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or status & 0x80000000
+    ):
         return None
     return (low is None or value >= low) and (high is None or value <= high)

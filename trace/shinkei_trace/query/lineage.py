@@ -35,17 +35,23 @@ from event e where e.unit = any(%(units)s) and e.op not in ('mounted', 'unmounte
 _SKEW = "select coalesce(max(abs(skew)), 0) from clock_skew where not within"
 
 
-def backward(conn: Connection[Any], unit: UnitFound, as_of: int | None = None, *, readings: bool = False, limit: int = 200_000) -> Answer:
+def backward(
+    conn: Connection[Any], unit: UnitFound, as_of: int | None = None, *, readings: bool = False, limit: int = 200_000
+) -> Answer:
     """Everything that is in ``unit``, and the tools and programs that worked on it. ``readings``: with the history of every part."""
     return _trace(conn, unit, "backward", as_of, limit, readings)
 
 
-def forward(conn: Connection[Any], unit: UnitFound, as_of: int | None = None, *, readings: bool = False, limit: int = 200_000) -> Answer:
+def forward(
+    conn: Connection[Any], unit: UnitFound, as_of: int | None = None, *, readings: bool = False, limit: int = 200_000
+) -> Answer:
     """Everything that ``unit`` went into, up to shipments; of a tool or program: every part it worked on, and on."""
     return _trace(conn, unit, "forward", as_of, limit, readings)
 
 
-def _trace(conn: Connection[Any], unit: UnitFound, direction: Direction, as_of: int | None, limit: int, readings: bool) -> Answer:
+def _trace(
+    conn: Connection[Any], unit: UnitFound, direction: Direction, as_of: int | None, limit: int, readings: bool
+) -> Answer:
     position = conn.execute("select number from trace_position").fetchone()
     stands_at = as_of if as_of is not None else int(position[0]) if position else 0
     given: dict[str, Any] = {"as_of": stands_at, "not_work": NOT_WORK}
@@ -71,15 +77,24 @@ def _query(onward: bool, now: bool) -> str:
     believed = _BELIEVED_NOW if now else _BELIEVED_THEN
     near, far = ("src", "dst") if onward else ("dst", "src")
     straight = _EDGES.format(near=near, far=far, reverse="false", believed=believed.format(row="e"), more="")
-    other_name = _EDGES.format(near=far, far=near, reverse="true", believed=believed.format(row="e"), more="and e.kind = 'relabelled'")
+    other_name = _EDGES.format(
+        near=far, far=near, reverse="true", believed=believed.format(row="e"), more="and e.kind = 'relabelled'"
+    )
     near, far = ("s.unit", "e.unit") if onward else ("e.unit", "s.unit")
     mounted = _MOUNTED.format(near=near, far=far, believed=believed.format(row="s"), stands=_STANDS)
     return f"{straight} union all {other_name} union all {mounted}"
 
 
 def _nodes(conn: Connection[Any], found: Walk, given: dict[str, Any], onward: bool) -> tuple[list[Node], list[End]]:
-    last = {row[0]: row[1:] for row in conn.execute(_LAST.format(stands=_STANDS).encode(), given | {"units": list(found.labels)}).fetchall()}
-    leading = {edge.src if onward else edge.dst for edge in found.followed.values() if edge.kind != "mounted" and not edge.reverse}
+    last = {
+        row[0]: row[1:]
+        for row in conn.execute(_LAST.format(stands=_STANDS).encode(), given | {"units": list(found.labels)}).fetchall()
+    }
+    leading = {
+        edge.src if onward else edge.dst
+        for edge in found.followed.values()
+        if edge.kind != "mounted" and not edge.reverse
+    }
     nodes, ends = [], []
     for id, label in found.labels.items():
         first, ts, machine, op, result, born, scrapped = last.get(id, (None, None, None, None, None, False, False))

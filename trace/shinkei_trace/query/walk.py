@@ -58,7 +58,15 @@ class Walk(NamedTuple):
 Fetch = Callable[[list[int]], Iterable[Neighbour]]
 
 
-def walk(start: dict[int, Label], fetch: Fetch, *, forward: bool, tolerance: int = 0, limit: int = 200_000, max_depth: int = 100) -> Walk:
+def walk(
+    start: dict[int, Label],
+    fetch: Fetch,
+    *,
+    forward: bool,
+    tolerance: int = 0,
+    limit: int = 200_000,
+    max_depth: int = 100,
+) -> Walk:
     """All that is reached from ``start``. ``fetch(units)`` gives the edges out of (forward) or into (backward) these units.
 
     One call of ``fetch`` a level. A unit is visited again only when its window widens or its certainty grows, so circles end.
@@ -101,7 +109,9 @@ def _through(at: Label, edge: Neighbour, forward: bool, tolerance: int) -> tuple
     return max(at.low, edge.t_from), min(at.high, until)
 
 
-def _merged(there: Label | None, at: Label, near: int, edge: Neighbour, window: tuple[int, int], depth: int) -> Label | None:
+def _merged(
+    there: Label | None, at: Label, near: int, edge: Neighbour, window: tuple[int, int], depth: int
+) -> Label | None:
     """The far unit's new label; None when nothing about it changes."""
     certainty = round(at.certainty * edge.certainty, 6)
     if there is None:

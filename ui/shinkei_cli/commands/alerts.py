@@ -112,7 +112,9 @@ def _rows(conn: Any, language: str, which: str, *given: object) -> list[dict[str
     from shinkei_events.envelope import rfc3339
 
     found = []
-    for id, priority, state, machine, text, condition, since, occurrence, by, seen, closed, pages in conn.execute(_LIST.format(which=which), given):
+    for id, priority, state, machine, text, condition, since, occurrence, by, seen, closed, pages in conn.execute(
+        _LIST.format(which=which), given
+    ):
         found.append({
             "id": id, "priority": priority, "state": "CLOSED" if closed else state, "machine": machine,
             "text": text.get(language) or next(iter(text.values()), condition), "since": rfc3339(since)[:23] + "Z", "occurrence": occurrence,

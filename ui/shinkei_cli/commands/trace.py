@@ -19,8 +19,36 @@ if TYPE_CHECKING:
 
     from shinkei_trace.query import Answer, GapCrossed, Step, UnitFound
 
-NODES = ("depth", "unit", "type", "item", "certainty", "relation", "via", "from", "to", "last", "machine", "op", "result")
-STEPS = ("time", "machine", "op", "role", "result", "product", "readings", "mounted", "with", "order", "to", "corrected_by", "record")
+NODES = (
+    "depth",
+    "unit",
+    "type",
+    "item",
+    "certainty",
+    "relation",
+    "via",
+    "from",
+    "to",
+    "last",
+    "machine",
+    "op",
+    "result",
+)
+STEPS = (
+    "time",
+    "machine",
+    "op",
+    "role",
+    "result",
+    "product",
+    "readings",
+    "mounted",
+    "with",
+    "order",
+    "to",
+    "corrected_by",
+    "record",
+)
 HASHES = ("table", "before", "after", "same")
 
 
@@ -40,7 +68,9 @@ def register(subparsers: Subparsers) -> None:
 
 def _unit(parser: argparse.ArgumentParser, handler: Callable[[argparse.Namespace], int], **more: Any) -> None:
     parser.add_argument("unit", help="serial number of a part, lot, box …, or TYPE:SERIAL where several types share it")
-    parser.add_argument("--as-of", metavar="WHEN", help="as known at this date (ISO 8601) or record number (default: now)")
+    parser.add_argument(
+        "--as-of", metavar="WHEN", help="as known at this date (ISO 8601) or record number (default: now)"
+    )
     add_config(parser)
     add_format(parser)
     parser.set_defaults(handler=handler, **more)
@@ -80,7 +110,10 @@ def _rebuild(args: argparse.Namespace) -> int:
         conn.rollback()
         rebuild(conn)
         after = state_hash(conn, recorded=True)
-        rows = [{"table": name, "before": before[name], "after": after[name], "same": before[name] == after[name]} for name in before]
+        rows = [
+            {"table": name, "before": before[name], "after": after[name], "same": before[name] == after[name]}
+            for name in before
+        ]
     print_rows(rows, HASHES, args.format)
     return DONE if before == after else FAILED
 
@@ -117,7 +150,10 @@ def _nodes(answer: Answer, goods: bool) -> Iterator[dict[str, Any]]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    readings = [f"{r['name']}={r['value']}{' ' + r['unit'] if r['unit'] else ''}{' OUT' if r['within'] is False else ''}" for r in step.readings]
+    readings = [
+        f"{r['name']}={r['value']}{' ' + r['unit'] if r['unit'] else ''}{' OUT' if r['within'] is False else ''}"
+        for r in step.readings
+    ]
     others = [unit["id"] for unit in (*step.inputs, *step.outputs)]
     return {
         "time": _time(step.time), "machine": step.machine, "op": step.op, "role": step.role, "result": step.result, "product": step.product,

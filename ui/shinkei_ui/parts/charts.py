@@ -36,8 +36,9 @@ def sankey(answer: Answer, words: Words, titles: dict[str, str]) -> dict[str, An
     look: dict[str, Node] = {}
     name: dict[tuple[str, str], str] = {}
     for key, node in nodes.items():
+        alone = not grouped or node.depth == 0
         name[key] = label = (
-            node.unit if not grouped or node.depth == 0 else f"{_what(node, words, titles)}{APART}{node.depth}"
+            f"{node.unit}{APART}{node.type}" if alone else f"{_what(node, words, titles)}{APART}{node.depth}"
         )
         members[label] += 1
         look.setdefault(label, node)
@@ -56,12 +57,10 @@ def sankey(answer: Answer, words: Words, titles: dict[str, str]) -> dict[str, An
         for label, node in look.items()
     ]
     links = [{"source": source, "target": target, "value": value} for (source, target), value in flows.items()]
+    layout = {"nodeAlign": "right" if answer.direction == "backward" else "left", "nodeGap": 18 if grouped else 8}
     return {
-        "tooltip": {"trigger": "item"},
-        "series": [
-            _SANKEY
-            | {"data": bands, "links": links, "nodeAlign": "right" if answer.direction == "backward" else "left"}
-        ],
+        "tooltip": {"trigger": "item", "formatter": "{b}"},
+        "series": [_SANKEY | layout | {"data": bands, "links": links}],
     }
 
 

@@ -25,10 +25,10 @@ Row = dict[str, Any]
 
 
 class Reader:
-    """Opens its pool at the first question, so that the board is there before the database. Thread-safe."""
+    """Opens its pool at the first question, so that the board is there before the database. ``wait``: s for a connection. Thread-safe."""
 
-    def __init__(self, plant: PlantFile) -> None:
-        self._plant = plant
+    def __init__(self, plant: PlantFile, wait: float = WAIT_S) -> None:
+        self._plant, self._wait = plant, wait
         self._lock = threading.Lock()
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
         self._category = {reason.name: reason.category for reason in plant.master["reasons"]}
@@ -41,7 +41,7 @@ class Reader:
                 self._pool = reader_pool(self._plant, "ui")
             pool = self._pool
         try:
-            with pool.connection(WAIT_S) as conn:
+            with pool.connection(self._wait) as conn:
                 yield conn
         except (psycopg.OperationalError, PoolTimeout) as error:
             self._forget(pool)
