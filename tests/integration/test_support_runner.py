@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def pytest_run(tmp_path: Path, *options: str, **env: str) -> tuple[int, dict[str, dict[str, int]], str]:
+def pytest_run(tmp_path: Path, *options: str, **env: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, report and output of a pytest of its own on this repository."""
     report = tmp_path / "report.json"
     environment = os.environ | {"SHINKEI_TEST_REPORT": str(report), "SHINKEI_TEST_WITHOUT": ""} | env
