@@ -14,7 +14,19 @@ import msgspec
 
 HOUR_NS = 3_600_000_000_000
 KEPT_HOURS = 48
-COLUMNS = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored", "balanced")
+COLUMNS = (
+    "source",
+    "hour",
+    "offered",
+    "received",
+    "own",
+    "duplicate",
+    "quarantined",
+    "numbered",
+    "sent",
+    "stored",
+    "balanced",
+)
 
 
 class Run(NamedTuple):
@@ -132,15 +144,9 @@ def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, i
             given[stream.endswith("/quarantine")] += end - begin
             sent += max(0, min(end, next_sent) - begin)
             stored += max(0, min(end, next_stored) - begin)
+    own_sum = page.received + page.own == given[False] + given[True] + page.duplicate
     return {
         "source": source, "hour": hour * HOUR_NS, "offered": page.offered, "received": page.received, "own": page.own,
         "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "sent": sent, "stored": stored,
+        "balanced": own_sum and max(sent, stored) <= given[False] + given[True],
     }  # fmt: skip
-
-
-def differs(row: dict[str, Any]) -> bool:
-    """Whether a row does not balance: what came in is not what was numbered, known or refused. What is still on its way does balance."""
-    given = row["numbered"] + row["quarantined"]
-    return bool(
-        row["received"] + row["own"] != given + row["duplicate"] or row["stored"] > given or row["sent"] > given
-    )

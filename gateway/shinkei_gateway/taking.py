@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from shinkei_events.identity import KINDS
+from shinkei_events.identity import FIRST_NUMBER, KINDS
 from shinkei_events.model.numbered import Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
@@ -54,17 +54,17 @@ class Taking:
         streams = [self._intake.stream(machine, kind) for machine in machines for kind in KINDS]
         before = [self._intake.next_number(stream) for stream in streams]
         future = self._intake.put(batch)
-        runs = [
-            Run(str(s), b, e) for s, b in zip(streams, before, strict=True) if (e := self._intake.next_number(s)) > b
-        ]
-        numbered = sum(run.end - run.begin for run in runs)
+        after = [self._intake.next_number(stream) for stream in streams]
+        runs = [Run(str(s), b, e) for s, b, e in zip(streams, before, after, strict=True) if e > b]
         outside = len(batch.items) - own
+        if any(run.begin == FIRST_NUMBER and run.stream.endswith("/production") for run in runs):
+            own += sum(run.end - run.begin for run in runs) - len(batch.items)  # the intake itself opens a stream
         self._books.enter(
             batch.source,
             self._clock(),
             runs,
             received=outside + duplicate,
-            own=numbered - outside,
+            own=own,
             duplicate=duplicate,
             offered=offered,
         )

@@ -35,12 +35,12 @@ def register(subparsers: Subparsers) -> None:
 
 
 def _reconcile(args: argparse.Namespace) -> int:
-    from shinkei_gateway.reconcile import COLUMNS, differs
+    from shinkei_gateway.reconcile import COLUMNS
 
     rows = _rows(plant_of(args))
     shown = ({**row, "hour": datetime.fromtimestamp(row["hour"] / 1e9, UTC)} for row in rows)
     print_rows(shown, COLUMNS, args.format)
-    return FAILED if any(differs(row) for row in rows) else DONE
+    return FAILED if not all(row["balanced"] for row in rows) else DONE
 
 
 def _rows(plant: PlantFile) -> list[dict[str, Any]]:

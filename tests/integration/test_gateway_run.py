@@ -1,0 +1,153 @@
+"""The gateway as a process of its own: machine to log, books, metrics, commands, its end, a second one on the same spool."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shinkei_events import kafka
+from shinkei_events.embedded_log import EmbeddedLog
+from shinkei_events.envelope import seal
+from shinkei_events.identity import StreamId
+from shinkei_events.kafka import LogAddress
+from shinkei_events.model.numbered import StreamStarted
+from shinkei_events.model.operation import Operation
+from shinkei_events.model.progress import Progress, Recorded
+from tests.support.counting_machine import CountingMachine, MachineThread, settings
+from tests.support.gateway_site import write_site
+from tests.support.log_reader import LogReader
+from tests.support.parts import PartProcess, environment, shinkei
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
+    embedded = EmbeddedLog(tmp_path)
+    embedded.start()
+    yield embedded
+    embedded.stop()
+
+
+def command(*words: str) -> tuple[int, str]:
+    found = subprocess.run(shinkei(*words), capture_output=True, text=True, timeout=30, env=environment(), check=False)
+    return found.returncode, found.stdout + found.stderr
+
+
+def connected(gateway: PartProcess) -> bool:
+    health = gateway.health()
+    return bool(health and all(source["connected"] for source in health["details"]["sources"].values()))
+
+
+def test_machine_to_log_with_books_that_balance(tmp_path: Path, log: EmbeddedLog) -> None:
+    machine = CountingMachine(free_port())
+    site = write_site(
+        tmp_path, {"m1": settings(machine.url), "gone": settings(f"opc.tcp://127.0.0.1:{free_port()}/", machine="M2")}
+    )
+    where = ("--config", str(site), "--dir", str(tmp_path))
+    gateway = PartProcess("gateway", site, tmp_path)
+    address = LogAddress(log.bootstrap, log.log_id, embedded=True)
+    with MachineThread(machine) as line:
+        gateway.start()
+        eventually(lambda: (found := gateway.health()) and found["details"]["sources"]["m1"]["connected"], 20)
+        line.write()
+        eventually(lambda: machine.count >= 100, 20)
+        line.rest()
+        reader = LogReader(address)
+        reader.read(
+            lambda seen: all(
+                seen.readings("M1", n) and seen.readings("M1", n)[-1][1] == machine.count for n in machine.written
+            )
+        )
+        reader.read(lambda seen: len(seen.of(Operation)) == machine.cycles)
+        for name, written in machine.written.items():
+            arrived = [(at, value) for at, value, _ in reader.readings("M1", name)]
+            assert arrived[-len(written) :] == written
+        code, text = command("gateway", "reconcile", *where, "--format", "json")
+        (row,) = json.loads(text)
+        assert (code, row["source"], row["stored"]) == (0, "m1", 0)
+        assert row["received"] + row["own"] == row["numbered"] == row["sent"]
+        _say_recorded(address, reader)
+        eventually(
+            lambda: (
+                json.loads(command("gateway", "reconcile", *where, "--format", "json")[1])[0]["stored"]
+                == row["numbered"]
+            ),
+            20,
+        )
+        health = gateway.health()
+        assert health is not None
+        assert health["lag"] == 0
+        with urllib.request.urlopen(
+            f"http://{json.loads((tmp_path / 'run/gateway.json').read_text())['http']}/metrics", timeout=5
+        ) as answer:
+            metrics = answer.read().decode()
+        assert f'shinkei_gateway_values{{source="m1",stage="stored"}} {float(row["numbered"])}' in metrics
+        code, text = command("gateway", "check", *where, "--format", "json")
+        assert code == 3
+        assert {row["what"]: row["state"] for row in json.loads(text)} == {
+            "gateway.sources.m1": "ok",
+            "gateway.sources.gone": "absent",
+        }
+        code, text = command("gateway", "run", *where)
+        assert code == 2
+        assert "another gateway writes this spool" in text
+        assert gateway.stop() == 0
+        reader.close()
+
+
+def _say_recorded(address: LogAddress, reader: LogReader) -> None:
+    """As the recorder reports: everything of the machine's two streams."""
+    started = reader.of(StreamStarted)[0].stream
+    producer = kafka.producer(address)
+    for kind, topic in (("signals", "shinkei.signals.v1"), ("production", "shinkei.production.v1")):
+        stream = StreamId(started.epoch, "M1", kind)  # type: ignore[arg-type]
+        progress = Progress(
+            recorder="recorder", log_id=address.log_id, topic=topic, partition=_partition(stream), position=1 << 40,
+            streams=[Recorded(stream, reader.expected(stream))], time=1_700_000_000_000_000_000,
+        )  # fmt: skip
+        sealed = seal(progress, "store/recorder")
+        producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
+    producer.flush(10)
+
+
+def _partition(stream: StreamId) -> int:
+    from shinkei_events.topics import partition_of
+
+    return partition_of(stream.machine)
+
+
+def test_it_spools_without_a_log_and_sends_when_there_is_one(tmp_path: Path) -> None:
+    machine = CountingMachine(free_port())
+    site = write_site(tmp_path, {"m1": settings(machine.url)})
+    gateway = PartProcess("gateway", site, tmp_path)
+    with MachineThread(machine) as line:
+        gateway.start(ready=False)
+        eventually(lambda: connected(gateway), 20)
+        line.write()
+        eventually(lambda: machine.count >= 50, 20)
+        health = gateway.health()
+        assert health is not None
+        assert not health["ready"]
+        assert "run/log.json" in health["last_error"]["text"]
+        line.rest()
+        first = EmbeddedLog(tmp_path)
+        first.start()
+        reader = LogReader(LogAddress(first.bootstrap, first.log_id, embedded=True))
+        reader.read(lambda seen: seen.readings("M1", "t0") and seen.readings("M1", "t0")[-1][1] == machine.count)
+        numbers = reader.readings("M1")
+        reader.close()
+        first.stop()
+        second = EmbeddedLog(tmp_path)  # the log's memory is gone: everything that is not recorded comes again
+        second.start()
+        reader = LogReader(LogAddress(second.bootstrap, second.log_id, embedded=True))
+        reader.read(lambda seen: len(seen.readings("M1")) == len(numbers))
+        assert reader.readings("M1") == numbers
+        reader.close()
+        assert gateway.stop() == 0
+        second.stop()
