@@ -184,9 +184,8 @@ def test_a_pid_file_whose_number_another_program_has(tmp_path: Path) -> None:
     os.kill(server.pid, signal.SIGKILL)
     eventually(lambda: server.exit_code() is not None, 10)
     server.stop()
-    same_uid = (
-        {"user": server.data.stat().st_uid} if AS_ROOT else {}
-    )  # PostgreSQL believes in any process of its own user
+    # PostgreSQL itself believes in any process of its own user
+    same_uid = server.data.stat().st_uid if AS_ROOT else None
     with subprocess.Popen(["sleep", "100"], user=same_uid) as other:
         try:
             pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
