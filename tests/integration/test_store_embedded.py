@@ -20,9 +20,11 @@ import psycopg
 import pytest
 
 from shinkei_store import binaries
+from shinkei_store.access import read_access
 from shinkei_store.embedded import EmbeddedPostgres
 from shinkei_store.errors import DatabaseBusy, ServerFailed
 from shinkei_store.leftover import server_processes
+from shinkei_store.socket_folder import forget
 from tests.support.waiting import eventually
 
 AS_ROOT = os.geteuid() == 0
@@ -165,6 +167,7 @@ def killed_supervisor(folder: Path) -> None:
 def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
     killed_supervisor(tmp_path / "postgres")
     eventually(lambda: server_processes(tmp_path / "postgres" / "data") == [], 20)
+    forget(read_access(tmp_path / "postgres").host, tmp_path)
 
 
 def test_after_a_killed_supervisor_the_next_one_starts_at_once(tmp_path: Path) -> None:
