@@ -26,6 +26,13 @@ from shinkei_events.settings import PlantFile, load_plant, section
 DEFAULT_PORT = 8501
 SAY_WAITING_AFTER_S = 25.0
 ASK_BOARD_S = 0.2
+QUICK_RETRY = """[gateway.defaults.opcua]
+retry = "1s"
+
+[gateway.defaults.mqtt]
+retry = "1s"
+"""
+"""The demo's machines start together with the gateway, on the same machine: nobody is hurt by asking them often."""
 BOARD_NEEDS = ("plant", "gateway", "store", "ui")
 
 
@@ -80,8 +87,16 @@ def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile
         narrator.say("port_taken", wanted=wishes.port, port=port)
     taken = ports.take_several(len(ENDPOINTS), first_machine_port(port))
     text = plant_toml(
-        ports=dict(zip(ENDPOINTS, taken, strict=True)), ui_port=port, language=wishes.language, history=past if wishes.history else None, seed=wishes.seed,
-        speed=wishes.speed, calm=wishes.calm, faults=wishes.faults)  # fmt: skip
+        ports=dict(zip(ENDPOINTS, taken, strict=True)),
+        ui_port=port,
+        language=wishes.language,
+        history=past if wishes.history else None,
+        seed=wishes.seed,
+        speed=wishes.speed,
+        calm=wishes.calm,
+        faults=wishes.faults,
+        extra=QUICK_RETRY,
+    )
     write_atomic(folder / FILE, text.encode())
     plant = load_plant(folder / FILE, folder)
     section(plant, "plant", PlantSettings).check()

@@ -29,7 +29,7 @@ CALM_AFTER_S = 60.0
 """A program that ran this long starts with the first back-off again."""
 TERM_FIRST_S = 2.3
 """How long the others may take before the programs marked ``last`` (log, database) are asked to end too."""
-KILL_AFTER_S = 4.4
+KILL_AFTER_S = 4.0
 ASK_AGAIN_S = 0.15
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -6,6 +6,7 @@ Without ``log.bootstrap`` and ``store.dsn`` in plant.toml the embedded log and d
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, WRONG_USE
@@ -39,14 +40,16 @@ def _run(args: argparse.Namespace) -> int:
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
         raise BadConfig("PART", unknown[0], f"is none of {', '.join(PARTS)}")
-    plant = plant_of(args)
+    plant, parts = plant_of(args), args.parts or list(DEFAULT)
     narrator = Narrator(words)
     try:
-        programs = programs_of(plant, args.parts or list(DEFAULT))
+        programs = programs_of(plant, parts)
         with Site(plant.dir) as site, Supervisor(plant.dir, programs, narrator, (site.lock,)) as supervisor:
             supervisor.run(until=lambda: supervisor.ready() or bool(supervisor.given_up()))
             if supervisor.ready():
                 narrator.say("running")
+                if "ui" in parts:
+                    narrator.say("board", url=board_url(plant.dir))
             supervisor.run(until=lambda: bool(supervisor.given_up()))
             failed = bool(supervisor.given_up())
             narrator.say("ending")
@@ -55,3 +58,13 @@ def _run(args: argparse.Namespace) -> int:
         return WRONG_USE
     narrator.say("ended")
     return FAILED if failed else DONE
+
+
+def board_url(folder: Path) -> str:
+    """Where the screens say that they are served; empty when they do not answer now."""
+    from shinkei_cli.health import ask
+    from shinkei_events.runfile import read_run
+
+    found = read_run(folder, "ui") or {}
+    health = ask(found["http"]) if found.get("http") else None
+    return str((health or {}).get("details", {}).get("url", ""))
