@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shinkei_plant import catalog
+from shinkei_plant.broker import find_mosquitto
 from shinkei_plant.catalog import CHARACTERISTICS, LINE_PATH, MACHINES, MATERIALS, PRODUCTS, REASONS, SIGNALS
 from shinkei_plant.nodes import reading_node, uri
 
@@ -124,6 +125,8 @@ def _mqtt(broker: str, port: int) -> str:
         "url": broker or f"mqtt://127.0.0.1:{port}",
         "client_id": "shinkei-gw-01-devices",
     }
+    if not broker and find_mosquitto() is not None:
+        values["queue"] = "unlimited"  # true of our own mosquitto (see `broker`); of another one nobody knows
     values["machines"] = [machine.name for machine in MACHINES if machine.protocol == "mqtt"]
     return _table("gateway.sources.devices", **values, topics=topics)
 
