@@ -6,10 +6,11 @@ import csv
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from shinkei_cli.output import print_rows, width
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"unit": "H-0001", "machine": "鋳造", "value": 1.5, "good": True, "at": datetime(2026, 1, 2, 3, 4, tzinfo=UTC)},
     {"unit": "H-2", "machine": "OP20", "value": None, "good": False, "at": None},
 ]

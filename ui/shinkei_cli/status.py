@@ -62,4 +62,4 @@ def _row(
 
 
 def _time(seconds: object) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None
+    return datetime.fromtimestamp(int(seconds), UTC) if isinstance(seconds, int | float) else None
