@@ -20,10 +20,14 @@ from shinkei_cli.ports import LOOPBACK, Ports
 from shinkei_cli.programs import programs_of
 from shinkei_cli.supervisor import Supervisor
 from shinkei_cli.words import Words
+from shinkei_events.errors import BadConfig
 from shinkei_events.runfile import read_run, write_atomic
 from shinkei_events.settings import PlantFile, load_plant, section
 
 DEFAULT_PORT = 8501
+MARK = "# Written by `shinkei demo` at each of its starts, with the ports that were free then.\n"
+LIVED = "demo.lived"
+"""A file that says: the line has lived here, a past can no longer be made for it."""
 SAY_WAITING_AFTER_S = 25.0
 ASK_BOARD_S = 0.2
 QUICK_RETRY = """[gateway.defaults.opcua]
@@ -76,11 +80,13 @@ def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile
     from shinkei_plant.settings import PlantSettings
 
     folder = wishes.folder
+    _spare_a_plants_own_file(folder / FILE)
     narrator.say("folder", folder=folder)
-    past = folder / "history.jsonl.zst"
-    if past.exists() or (folder / FILE).exists():
+    past, lived = folder / "history.jsonl.zst", (folder / LIVED).exists()
+    with_past = past.exists() or (wishes.history and not lived)
+    if lived:
         narrator.say("again")
-    elif wishes.history:
+    elif with_past:
         narrator.say("history")
     port = ports.take(wishes.port)
     if port != wishes.port:
@@ -90,17 +96,23 @@ def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile
         ports=dict(zip(ENDPOINTS, taken, strict=True)),
         ui_port=port,
         language=wishes.language,
-        history=past if wishes.history else None,
+        history=past if with_past else None,
         seed=wishes.seed,
         speed=wishes.speed,
         calm=wishes.calm,
         faults=wishes.faults,
         extra=QUICK_RETRY,
     )
-    write_atomic(folder / FILE, text.encode())
+    write_atomic(folder / FILE, (MARK + text).encode())
     plant = load_plant(folder / FILE, folder)
     section(plant, "plant", PlantSettings).check()
     return plant, port
+
+
+def _spare_a_plants_own_file(path: Path) -> None:
+    """Raises `BadConfig` rather than write over a plant.toml that is not a demo's."""
+    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
+        raise BadConfig("--dir", str(path.parent), f"has a {FILE} of its own; choose another folder for the demo")
 
 
 def first_machine_port(board: int) -> int:
@@ -132,6 +144,7 @@ def _watch(supervisor: Supervisor, narrator: Narrator, url: str, folder: Path, b
 
     supervisor.run(until=lambda: bool(supervisor.given_up()) or live())
     if not supervisor.stopping and not supervisor.given_up():
+        (folder / LIVED).touch()
         narrator.say("how_to_end")
         narrator.say("board", url=url)
     supervisor.run(until=lambda: bool(supervisor.given_up()))

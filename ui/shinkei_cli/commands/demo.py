@@ -44,6 +44,8 @@ def _demo(args: argparse.Namespace) -> int:
     from shinkei_cli import demo
     from shinkei_cli.words import language
 
+    if args.lang:
+        os.environ["SHINKEI_LANG"] = args.lang  # the screens are children of this process and speak it too
     return demo.run(
         demo.Wishes(
             folder_of(args),

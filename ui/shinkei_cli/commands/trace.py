@@ -100,22 +100,13 @@ def _history(args: argparse.Namespace) -> int:
 
 def _rebuild(args: argparse.Namespace) -> int:
     from shinkei_store.pool import connect
-    from shinkei_trace.ingest import project
-    from shinkei_trace.rebuild import rebuild, state_hash
+    from shinkei_trace.rebuild import rebuild
 
     with connect(plant_of(args), "trace") as conn:
-        while project(conn).events:
-            pass
-        before = state_hash(conn, recorded=True)
-        conn.rollback()
-        rebuild(conn)
-        after = state_hash(conn, recorded=True)
-        rows = [
-            {"table": name, "before": before[name], "after": after[name], "same": before[name] == after[name]}
-            for name in before
-        ]
+        made = rebuild(conn, compare=True)
+    rows = [{"table": name, "before": was, "after": made.after[name], "same": was == made.after[name]} for name, was in made.before.items()]
     print_rows(rows, HASHES, args.format)
-    return DONE if before == after else FAILED
+    return DONE if made.same else FAILED
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""What the demo decides before anything runs: its file, its ports, whether it makes a past."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shinkei_cli.demo import LIVED, Wishes, first_machine_port, prepare
+from shinkei_cli.narrator import Narrator
+from shinkei_cli.ports import Ports
+from shinkei_cli.words import Words
+from shinkei_events.errors import BadConfig
+
+
+def prepared(folder: Path, capsys: pytest.CaptureFixture[str], **wishes: object) -> tuple[dict[str, object], str]:
+    with Ports() as ports:
+        plant, port = prepare(Wishes(folder, **wishes), ports, Narrator(Words("en")))  # type: ignore[arg-type]
+    assert plant.dir == folder
+    assert plant.sections["ui"]["port"] == port
+    urls = [source["url"] for source in plant.gateway["sources"].values() if "url" in source]
+    assert len(set(urls)) == len(urls) >= 6
+    return plant.sections["plant"] | {"past": "past" in plant.gateway["sources"]}, capsys.readouterr().out
+
+
+def test_a_past_is_made_once_and_only_for_a_line_that_has_not_lived(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, said = prepared(tmp_path, capsys)
+    assert found["past"]
+    assert "8 hours" in said
+    found, said = prepared(tmp_path, capsys)  # ended before it lived
+    assert found["past"]
+    (tmp_path / "history.jsonl.zst").touch()
+    (tmp_path / LIVED).touch()
+    found, said = prepared(tmp_path, capsys, history=False)
+    assert found["past"], "what the gateway has not read yet of a past that is there is still read"
+    assert "kept" in said
+    (tmp_path / "history.jsonl.zst").unlink()
+    assert not prepared(tmp_path, capsys)[0]["past"]
+
+
+def test_wishes_reach_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found, _ = prepared(tmp_path, capsys, seed=7, speed=4.0, calm=True, faults=("tool_wear@60",), history=False)
+    assert (found["seed"], found["speed"], found["calm"], found["faults"]) == (7, 4.0, True, ["tool_wear@60"])
+    assert not found["past"]
+
+
+def test_wishes_that_cannot_be_met_are_said_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BadConfig, match="nonsense"):
+        prepared(tmp_path, capsys, faults=("nonsense@60",))
+    with pytest.raises(BadConfig, match="speed"):
+        prepared(tmp_path, capsys, speed=0.0)
+
+
+def test_a_plants_own_file_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plant.toml").write_text('site.id = "osaka"\n')
+    with pytest.raises(BadConfig, match="another folder"):
+        prepared(tmp_path, capsys)
+    assert (tmp_path / "plant.toml").read_text() == 'site.id = "osaka"\n'
+
+
+def test_machine_ports_stay_below_those_of_outgoing_connections() -> None:
+    assert all(20_000 <= first_machine_port(board) < 32_000 for board in range(1, 65_536, 7))
