@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from shinkei_events.model.operation import QualityReading
 from shinkei_trace import ingest
+from shinkei_trace.planner import one_view
 from shinkei_trace.query import Answer, backward, finished_goods, forward, history, nearest, resolve
 from tests.support.lineage import EPOCH, T0, S, box, lot, operation, part, record, schema, serial, setup
 
@@ -218,3 +219,16 @@ def gap(conn: Connection[Any], id: str, machine: str, begin: int, end: int) -> N
             "insert into gap (id, of_stream, machine, kind, cause, t_from, t_to) values (%s, %s, %s, 'production', 'session_lost', %s, %s)",
             (id, f"{EPOCH}/{machine}/production", machine, T0 + begin * S, T0 + end * S),
         )
+
+
+def test_an_answer_is_one_view_and_walks_indexes(plant: Plant) -> None:
+    plant.tell(operation("process", 1, [lot("L")], [serial("A")]))
+    with one_view(plant.screen):
+        before = plant.screen.execute("select count(*) from edge").fetchone()
+        plant.tell(operation("process", 2, [lot("L")], [serial("B")]))
+        assert plant.screen.execute("select count(*) from edge").fetchone() == before
+        plan = plant.screen.execute("explain select dst from edge where src = any(array[1, 2])").fetchall()
+        assert not any("Seq Scan" in line for (line,) in plan)
+        with one_view(plant.screen):  # a part of the same
+            assert plant.screen.execute("select count(*) from edge").fetchone() == before
+    assert plant.screen.execute("show enable_seqscan").fetchone() == ("on",)

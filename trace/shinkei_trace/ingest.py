@@ -15,6 +15,7 @@ from shinkei_trace import record, units
 from shinkei_trace.closure import update_closure
 from shinkei_trace.edges import write_edges
 from shinkei_trace.facts import SHIPMENT, Fact, OperationFact, SetupFact, UnitKey
+from shinkei_trace.planner import by_index
 from shinkei_trace.setup import write_setup
 from shinkei_trace.telemetry import ContentConflict, EventsProjected, EventUnreadable
 
@@ -45,6 +46,7 @@ def project(conn: Connection[Any], limit: int = BATCH) -> Projected:
     with conn.transaction():
         row = conn.execute("select number from trace_position for update").fetchone()
         assert row is not None
+        by_index(conn)
         done = project_after(conn, int(row[0]), limit)
         if done.events:
             conn.execute("update trace_position set number = %s", (done.number,))

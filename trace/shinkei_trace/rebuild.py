@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from shinkei_events.errors import Corrupt
 from shinkei_events.telemetry import emit
 from shinkei_trace.ingest import BATCH, project_after
+from shinkei_trace.planner import by_index
 from shinkei_trace.telemetry import LineageRebuilt
 
 _TABLES = ("event", "edge", "setup", "top_closure", "seen", "conflict", "finding")
@@ -58,20 +60,39 @@ def _digest(conn: Connection[Any], query: str) -> str:
     return f"{total & (1 << 128) - 1:032x}"
 
 
-def rebuild(conn: Connection[Any], batch: int = BATCH) -> int:
-    """Project everything again, in one transaction: readers see the old rows until the new ones are whole. Returns the last number.
+class Rebuilt(NamedTuple):
+    """The last event's number, and the state before and after (empty when it was not asked for)."""
 
-    Units keep their ids, because cases point at them. The running projector waits.
+    number: int
+    before: dict[str, str]
+    after: dict[str, str]
+
+    @property
+    def same(self) -> bool:
+        """Whether it was nothing but a projection."""
+        return self.before == self.after
+
+
+def rebuild(conn: Connection[Any], batch: int = BATCH, *, compare: bool = False) -> Rebuilt:
+    """Project everything again up to where it stood, in one transaction: readers see the old rows until the new ones are whole.
+
+    Units keep their ids, because cases point at them. The running projector waits, and goes on from there. ``compare``: with digests.
     """
     began = time.monotonic()
     with conn.transaction():
-        conn.execute("select number from trace_position for update")
+        row = conn.execute("select number from trace_position for update").fetchone()
+        assert row is not None
+        upto = int(row[0])
+        before = state_hash(conn, recorded=True) if compare else {}
         for table in _TABLES:
             conn.execute(f"delete from {table}")
         conn.execute("update unit set item = null, finished = false")
+        by_index(conn)
         number = 0
-        while (done := project_after(conn, number, batch)).events:
+        while number < upto and (done := project_after(conn, number, min(batch, upto - number))).events:
             number = done.number
-        conn.execute("update trace_position set number = %s", (number,))
-    emit(LineageRebuilt(number, time.monotonic() - began))
-    return number
+        if number < upto:
+            raise Corrupt(f"the record ends at {number}, the lineage stood at {upto}; nothing was changed")
+        after = state_hash(conn, recorded=True) if compare else {}
+    emit(LineageRebuilt(upto, time.monotonic() - began))
+    return Rebuilt(upto, before, after)

@@ -12,6 +12,7 @@ from psycopg import Connection
 from shinkei_events.codec import decode
 from shinkei_events.model.machine import SetupChanged
 from shinkei_events.model.operation import Operation
+from shinkei_trace.planner import one_view
 from shinkei_trace.query.answer import Step
 from shinkei_trace.query.find import UnitFound
 
@@ -34,13 +35,14 @@ Limits = dict[tuple[str, str, str], list[tuple[int, dict[str, Any]]]]
 def history(conn: Connection[Any], unit: UnitFound, as_of: int | None = None) -> list[Step]:
     """What happened to ``unit``, oldest first, as known at ``as_of``; corrected events among it, marked. With what was mounted."""
     at = as_of if as_of is not None else 1 << 62
-    steps = steps_of(conn, [unit.id], at)
-    mounted: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
-    for key in {(step.machine, step.time, step.started) for step in steps if step.slot is None}:
-        rows = conn.execute(_MOUNTED, (*key, at, at)).fetchall()
-        mounted[key] = [
-            {"slot": slot, "type": kind, "unit": serial, "certainty": sure} for slot, kind, serial, sure in rows
-        ]
+    with one_view(conn):
+        steps = steps_of(conn, [unit.id], at)
+        mounted: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+        for key in {(step.machine, step.time, step.started) for step in steps if step.slot is None}:
+            rows = conn.execute(_MOUNTED, (*key, at, at)).fetchall()
+            mounted[key] = [
+                {"slot": slot, "type": kind, "unit": serial, "certainty": sure} for slot, kind, serial, sure in rows
+            ]
     return [
         msgspec.structs.replace(step, mounted=mounted.get((step.machine, step.time, step.started), []))
         for step in steps

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from shinkei_trace.planner import one_view
 from shinkei_trace.query.answer import Answer, Direction, Link, Node
 from shinkei_trace.query.find import UnitFound
 from shinkei_trace.query.gaps import End, gaps_crossed
@@ -39,14 +40,16 @@ def backward(
     conn: Connection[Any], unit: UnitFound, as_of: int | None = None, *, readings: bool = False, limit: int = 200_000
 ) -> Answer:
     """Everything that is in ``unit``, and the tools and programs that worked on it. ``readings``: with the history of every part."""
-    return _trace(conn, unit, "backward", as_of, limit, readings)
+    with one_view(conn):
+        return _trace(conn, unit, "backward", as_of, limit, readings)
 
 
 def forward(
     conn: Connection[Any], unit: UnitFound, as_of: int | None = None, *, readings: bool = False, limit: int = 200_000
 ) -> Answer:
     """Everything that ``unit`` went into, up to shipments; of a tool or program: every part it worked on, and on."""
-    return _trace(conn, unit, "forward", as_of, limit, readings)
+    with one_view(conn):
+        return _trace(conn, unit, "forward", as_of, limit, readings)
 
 
 def _trace(

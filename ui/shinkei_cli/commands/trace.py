@@ -100,11 +100,17 @@ def _history(args: argparse.Namespace) -> int:
 
 def _rebuild(args: argparse.Namespace) -> int:
     from shinkei_store.pool import connect
+    from shinkei_trace.ingest import project
     from shinkei_trace.rebuild import rebuild
 
     with connect(plant_of(args), "trace") as conn:
+        while project(conn).events:
+            pass
         made = rebuild(conn, compare=True)
-    rows = [{"table": name, "before": was, "after": made.after[name], "same": was == made.after[name]} for name, was in made.before.items()]
+    rows = [
+        {"table": name, "before": was, "after": made.after[name], "same": was == made.after[name]}
+        for name, was in made.before.items()
+    ]
     print_rows(rows, HASHES, args.format)
     return DONE if made.same else FAILED
 
