@@ -84,7 +84,9 @@ class Handshake:
             return
         self._recent.append(edge)
         newest = self.last is None or edge.time >= self.last.time
-        self._pending.append(_Pending(edge, self.last if newest else None, now, self._missed(edge), self.last is None))
+        self._pending.append(
+            _Pending(edge, self.last if newest else None, now, self._missed(edge), initial and self.last is None)
+        )
         if newest:  # an older edge told late does not take the mark back: the newest, told again, would be another one
             self.last = edge
 

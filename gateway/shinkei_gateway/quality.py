@@ -13,6 +13,8 @@ from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.quarantine import quarantined
 
 GOOD = 0x0000_0000
+BAD = 0x8000_0000
+"""Status codes from here on are bad (Part 4 §7.39.1, severity)."""
 BAD_DECODING = 0x8007_0000
 BAD_OUT_OF_RANGE = 0x803C_0000
 BAD_NO_DATA = 0x809B_0000

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from shinkei_events.identity import FIRST_NUMBER, KINDS
-from shinkei_events.model.numbered import Gap
+from shinkei_events.model.numbered import ClockSkew, Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.intake import Batch, Draft, Intake
 from shinkei_gateway.reconcile import Books, Run
-from shinkei_gateway.telemetry import GapFound, MessageQuarantined
+from shinkei_gateway.telemetry import ClockBeyond, GapFound, MessageQuarantined
 
 ROOM_EVERY_S = 0.05
 
@@ -99,3 +99,5 @@ def _tell(item: Draft, source: str) -> None:
         emit(GapFound(item.machine, kind, fields["cause"], detail))
     elif item.type is Quarantined:
         emit(MessageQuarantined(source, fields["where"], fields["reason"]))
+    elif item.type is ClockSkew:
+        emit(ClockBeyond(source, fields["skew"] / 1e9, fields["within"]))

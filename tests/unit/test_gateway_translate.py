@@ -262,3 +262,23 @@ def test_a_clock_that_is_off_is_told_once_and_when_it_is_right_again() -> None:
 def test_a_node_that_was_never_written_is_no_error() -> None:
     found = Machine().say(1, {"s=State": None, "s=Tool": None, "s=Op": None, "s=Done": None})
     assert found.items == []
+
+
+def test_a_machine_that_its_server_has_lost_is_no_data() -> None:
+    machine = Machine()
+    machine.say(1, {"s=State": "6", "s=a": 1.0})
+    (lost,) = drafts(machine.say(2, {"s=State": None}, status=0x80310000), MachineStateChanged)
+    assert (lost.fields["state"], lost.time) == ("NO_DATA", T + 2 * S)
+    (back,) = drafts(machine.say(3, {"s=State": "6"}), MachineStateChanged)
+    assert back.fields["state"] == "EXECUTE"
+
+
+def test_a_bad_reading_of_a_cycle_is_kept_as_bad_and_a_bad_trigger_is_no_edge() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    machine.say(5, {"s=Leak": None}, status=0x80310000)
+    (draft,) = drafts(machine.say(5, {"s=Done": 1, "s=Op": operation(1, 5)}), Operation)
+    assert [(r.value, r.status) for r in draft.fields["readings"]] == [(None, 0x80310000)]
+    assert draft.fields["unknown"] == []
+    assert machine.say(6, {"s=Done": 2}, status=0x80310000).items == []
+    assert machine.translator.idle(T + 60 * S, 60 * S) is None

@@ -12,14 +12,14 @@ from shinkei_events.errors import BadField, BadInput
 from shinkei_events.identity import Kind
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_gateway.clock_watch import ClockWatch
-from shinkei_gateway.cycle import Unreadable, counter_of, operation_of, read_operation
-from shinkei_gateway.gap import Continuity, breaks
-from shinkei_gateway.handshake import OPERATION, Cycle, Handshake
+from shinkei_gateway.gap import Break, Continuity, breaks
+from shinkei_gateway.handshake import OPERATION
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft, setup_draft, state_draft
+from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
-from shinkei_gateway.quality import BAD_DECODING, clean, is_overflow
+from shinkei_gateway.quality import BAD, BAD_DECODING, clean, is_overflow
 from shinkei_gateway.quarantine import quarantined, refused
 from shinkei_gateway.settings import OpcuaSource
 from shinkei_gateway.setup import Slots
@@ -70,12 +70,7 @@ class Translator:
         self._state = MachineState(source.state.map if source.state is not None else {})
         self._slots = Slots(source.setup)
         self._clock = ClockWatch(int(source.clock_limit * _SECOND))
-        self._handshakes = {
-            h.name: Handshake(
-                h.name, ([OPERATION] if h.operation else []) + list(h.readings), int(h.timeout * _SECOND), counter_of
-            )
-            for h in source.handshakes
-        }
+        self._cycles = Cycles(name, source, items)
         self._signals = sum(item.role == "signal" for item in items)
         if known:
             self._restore(known, now)
@@ -83,9 +78,7 @@ class Translator:
     def _restore(self, known: dict[str, Any], now: int) -> None:
         self._state.restore(known["state"])
         self._slots.restore(known["slots"])
-        for name, handshake in self._handshakes.items():
-            if name in known["handshakes"]:
-                handshake.restore(known["handshakes"][name], now)
+        self._cycles.restore(known["handshakes"], now)
 
     @property
     def newest(self) -> int | None:
@@ -102,8 +95,7 @@ class Translator:
         """The connection was lost for ``cause``; what comes next must prove that nothing is missing."""
         self._cause = cause
         self._continuity.interrupted()
-        for handshake in self._handshakes.values():
-            handshake.disconnected()
+        self._cycles.disconnected(cause)
 
     def away(self, received: int) -> Draft | None:
         """The machine was away for too long: NO_DATA from the last thing it said on. None when that is told already."""
@@ -128,24 +120,23 @@ class Translator:
             self._sample(item, sample, take)
         self._states(take)
         self._skew(take)
-        self._cycles(take)
+        self._finish(take)
         return self._result(take)
 
     def idle(self, received: int, now: int) -> Translated | None:
         """Edges that have waited long enough; None when there is none."""
         take = _Take(received, now)
-        self._cycles(take)
+        self._finish(take)
         return self._result(take) if take.items or take.gaps else None
 
     def to_read(self, now: int) -> list[Item]:
         """Nodes to read once for edges that miss values; give the answers to `answer`."""
-        wanted = {(name, role) for name, handshake in self._handshakes.items() for role in handshake.to_read(now)}
-        return [item for item in self._items if item.role == "cycle" and (item.group, item.name) in wanted]
+        return self._cycles.to_read(now)
 
     def answer(self, item: Item, sample: Sample) -> None:
         """A node that was read."""
         if sample.source_time is not None and sample.value is not None and sample.error is None:
-            self._cycle_value(item, sample, sample.source_time, is_read=True)
+            self._cycles.answer(item, sample, sample.source_time)
 
     def resume(self) -> dict[str, Any]:
         """What must be durable with the values."""
@@ -153,7 +144,7 @@ class Translator:
             "last": self._continuity.state(),
             "state": self._state.state(),
             "slots": self._slots.state(),
-            "handshakes": {name: handshake.state() for name, handshake in self._handshakes.items()},
+            "handshakes": self._cycles.state(),
         }
 
     # ---- one sample --------------------------------------------------------------------------------------------------
@@ -176,20 +167,16 @@ class Translator:
         if item.role == "signal":
             if not repeat:
                 self._signal(item, sample, time, take)
-        elif sample.value is not None and sample.error is None:  # else a node never written, or not understood
+        elif sample.error is None:
             self._fact(item, sample, time, repeat, take)
 
     def _unproven(self, item: Item, sample: Sample, span: Span, take: _Take) -> None:
         if item.role == "signal":
             take.unproven[item.channel] = span
-        elif item.role in ("state", "setup") or (item.role == "trigger" and not self._counts_on(item, sample)):
+        elif item.role in ("state", "setup") or (
+            item.role == "trigger" and not self._cycles.counts_on(item, sample.value)
+        ):
             take.events[item.channel] = span
-
-    def _counts_on(self, item: Item, sample: Sample) -> bool:
-        """A trigger that counts tells itself how many edges were missed."""
-        last = self._handshakes[item.group].last
-        value = sample.value
-        return isinstance(value, int) and not isinstance(value, bool) and (last is None or value >= (last.counter or 0))
 
     def _signal(self, item: Item, sample: Sample, time: int, take: _Take) -> None:
         value, status = (None, BAD_DECODING) if sample.error is not None else (sample.value, sample.status)
@@ -201,144 +188,67 @@ class Translator:
         take.own += (copy is not None) + (sample.error is not None)
 
     def _fact(self, item: Item, sample: Sample, time: int, repeat: bool, take: _Take) -> None:
+        is_bad = sample.status >= BAD
         if item.role == "state":
-            take.changes.append(Change(item.name, time, sample.value))
+            if item.name == "state" and is_bad:
+                take.changes.append(Change("state", time, "NO_DATA"))  # the server itself has lost the machine
+            elif sample.value is not None:
+                take.changes.append(Change(item.name, time, sample.value))
+        elif item.role == "cycle" and (sample.value is not None or (is_bad and item.name != OPERATION)):
+            self._cycles.value(item, sample, time)
+        elif is_bad or sample.value is None:
+            return  # never written, or worth nothing
         elif item.role == "trigger":
-            self._handshakes[item.group].trigger(time, sample.value, take.now)
-        elif item.role == "cycle":
-            self._cycle_value(item, sample, time)
+            self._cycles.trigger(item, sample.value, time, take.now)
         elif not repeat:
-            try:
-                take.items += self._setup_or_energy(item, sample, time, take.received)
-            except BadInput as error:
-                take.items.append(
-                    refused(
-                        self._name,
-                        self._machine,
-                        item.node,
-                        str(sample.value).encode(),
-                        error,
-                        take.received,
-                        "text/plain",
-                    )
-                )
+            self._setup_or_energy(item, sample, time, take)
 
-    def _setup_or_energy(self, item: Item, sample: Sample, time: int, received: int) -> list[Draft]:
-        if item.role == "setup":
-            return [
-                setup_draft(self._machine, said, received) for said in self._slots.take(item.name, time, sample.value)
-            ]
-        node = self._source.energy_nodes()[int(item.name)]
-        if isinstance(sample.value, bool) or not isinstance(sample.value, int | float):
-            raise BadField("$.value", sample.value, "a number")
-        return [
-            energy_draft(
-                self._machine, EnergySaid(medium=node.medium, value=float(sample.value), unit=node.unit), received, time
-            )
-        ]
+    def _setup_or_energy(self, item: Item, sample: Sample, time: int, take: _Take) -> None:
+        try:
+            if item.role == "setup":
+                told = self._slots.take(item.name, time, sample.value)
+                take.items += [setup_draft(self._machine, said, take.received) for said in told]
+                return
+            node = self._source.energy_nodes()[int(item.name)]
+            if isinstance(sample.value, bool) or not isinstance(sample.value, int | float):
+                raise BadField("$.value", sample.value, "a number")
+            said = EnergySaid(medium=node.medium, value=float(sample.value), unit=node.unit)
+            take.items.append(energy_draft(self._machine, said, take.received, time))
+        except BadInput as error:
+            take.items.append(self._refused(item.node, sample.value, error, take))
 
-    def _cycle_value(self, item: Item, sample: Sample, time: int, *, is_read: bool = False) -> None:
-        value = read_operation(sample.value) if item.name == OPERATION else sample.value
-        handshake = self._handshakes[item.group]
-        (handshake.answer if is_read else handshake.value)(item.name, time, value, sample.status)
+    def _refused(self, where: str, value: Any, error: BadInput, take: _Take) -> Draft:
+        return refused(self._name, self._machine, where, str(value).encode(), error, take.received, "text/plain")
 
     # ---- a whole message -----------------------------------------------------------------------------------------------
     def _states(self, take: _Take) -> None:
         told, bad = self._state.take(take.changes, self._continuity.newest or take.received)
         take.items += [state_draft(self._machine, said, take.received) for said in told]
-        for change, error in bad:
-            where = f"state.{change.role}"
-            take.items.append(
-                refused(
-                    self._name, self._machine, where, str(change.value).encode(), error, take.received, "text/plain"
-                )
-            )
+        take.items += [self._refused(f"state.{change.role}", change.value, error, take) for change, error in bad]
 
     def _skew(self, take: _Take) -> None:
         found = self._clock.sample(max(take.live), take.received) if take.live else None
         if found is not None:
-            fields = {
-                "source": self._name,
-                "skew": found.skew,
-                "limit": int(self._source.clock_limit * _SECOND),
-                "within": found.within,
-            }
+            limit = int(self._source.clock_limit * _SECOND)
+            fields = {"source": self._name, "skew": found.skew, "limit": limit, "within": found.within}
             take.items.append(Draft(self._machine, take.received, take.received, ClockSkew, fields))
             take.own += 1
 
-    def _cycles(self, take: _Take) -> None:
-        for handshake in self._handshakes.values():
-            for cycle in handshake.finished(take.now):
-                self._cycle(handshake.name, cycle, take)
-
-    def _cycle(self, name: str, cycle: Cycle, take: _Take) -> None:
-        since = cycle.previous.time if cycle.previous else cycle.edge.time
-        if cycle.missed:
-            detail = f"handshake {name}: {cycle.missed} cycles passed unseen"
-            take.gaps.append(
-                self._lost_cycles(
-                    self._cause, since, cycle.edge.time, take.received, cycle.missed, [f"@{name}"], detail
-                )
-            )
-        taken = cycle.values.get(OPERATION)
-        if taken is not None and isinstance(taken.value, Unreadable):
-            raw = taken.value.text.encode()
-            take.items.append(
-                refused(self._name, self._machine, f"handshake {name}", raw, taken.value.error, take.received)
-            )
-            return
-        if cycle.unknown:
-            detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
-            channels = [f"@{name}.{role.lstrip('@')}" for role in cycle.unknown]
-            take.gaps.append(
-                self._lost_cycles("overflow", since, cycle.edge.time, take.received, len(channels), channels, detail)
-            )
-        take.items.append(operation_of(self._machine, name, cycle, take.received))
-
-    def _lost_cycles(
-        self, cause: str, since: int, until: int, received: int, count: int, channels: list[str], detail: str
-    ) -> Draft:
-        return gap(
-            self._machine,
-            cause,
-            since,
-            until,
-            received,
-            at_least=count,
-            channels=channels,
-            detail=detail,
-            kind="production",
-        )
+    def _finish(self, take: _Take) -> None:
+        items, gaps = self._cycles.finish(take.received, take.now)
+        take.items += items
+        take.gaps += gaps
 
     def _result(self, take: _Take) -> Translated:
         gaps = list(take.gaps)
-        machine, received = self._machine, take.received
         if (found := breaks(take.unproven, self._signals)) is not None:
             channels = [] if found.whole else found.channels
-            gaps.append(gap(machine, self._cause, found.t_from, found.t_to, received, channels=channels, possible=True))
+            gaps.append(self._gap(self._cause, found, take, channels=channels, possible=True))
         if (found := breaks(take.events, 0)) is not None:
-            gaps.append(
-                gap(
-                    machine,
-                    self._cause,
-                    found.t_from,
-                    found.t_to,
-                    received,
-                    channels=found.channels,
-                    possible=True,
-                    kind="production",
-                )
-            )
+            gaps.append(self._gap(self._cause, found, take, channels=found.channels, possible=True, kind="production"))
         if (found := breaks(take.overflow, 0)) is not None:
-            gaps.append(
-                gap(
-                    machine,
-                    "overflow",
-                    found.t_from,
-                    found.t_to,
-                    received,
-                    at_least=len(found.channels),
-                    channels=found.channels,
-                )
-            )
+            gaps.append(self._gap("overflow", found, take, channels=found.channels, at_least=len(found.channels)))
         return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps))
+
+    def _gap(self, cause: str, found: Break, take: _Take, **more: Any) -> Draft:
+        return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)

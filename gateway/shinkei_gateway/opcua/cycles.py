@@ -1,0 +1,106 @@
+"""All handshakes of one machine: node values in, operations (and gaps of cycles nobody saw) out. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shinkei_gateway.cycle import Unreadable, counter_of, operation_of, read_operation
+from shinkei_gateway.handshake import OPERATION, Cycle, Handshake
+from shinkei_gateway.intake import Draft, Reading, gap
+from shinkei_gateway.opcua.plan import Item
+from shinkei_gateway.opcua.sample import Sample
+from shinkei_gateway.quarantine import refused
+from shinkei_gateway.settings import OpcuaSource
+
+
+class Cycles:
+    """``name``: the source; ``cause`` of cycles that pass unseen is set by `disconnected`."""
+
+    def __init__(self, name: str, source: OpcuaSource, items: list[Item]) -> None:
+        self._name, self._machine = name, source.machine
+        self._items = [item for item in items if item.role == "cycle"]
+        self._cause = "gateway_down"
+        self._handshakes = {
+            h.name: Handshake(
+                h.name, ([OPERATION] if h.operation else []) + list(h.readings), int(h.timeout * 1e9), counter_of
+            )
+            for h in source.handshakes
+        }
+
+    def disconnected(self, cause: str) -> None:
+        """What comes next is from a new connection."""
+        self._cause = cause
+        for handshake in self._handshakes.values():
+            handshake.disconnected()
+
+    def trigger(self, item: Item, value: Any, time: int, now: int) -> None:
+        """A trigger node."""
+        self._handshakes[item.group].trigger(time, value, now)
+
+    def counts_on(self, item: Item, value: Any) -> bool:
+        """Whether a trigger counts: then it tells itself how many edges were missed."""
+        last = self._handshakes[item.group].last
+        return isinstance(value, int) and not isinstance(value, bool) and (last is None or value >= (last.counter or 0))
+
+    def value(self, item: Item, sample: Sample, time: int) -> None:
+        """A node whose value belongs to an edge."""
+        self._handshakes[item.group].value(item.name, time, _content(item, sample), sample.status)
+
+    def answer(self, item: Item, sample: Sample, time: int) -> None:
+        """The same, read on purpose."""
+        self._handshakes[item.group].answer(item.name, time, _content(item, sample), sample.status)
+
+    def to_read(self, now: int) -> list[Item]:
+        """Nodes to read once for edges that miss values."""
+        wanted = {(name, role) for name, handshake in self._handshakes.items() for role in handshake.to_read(now)}
+        return [item for item in self._items if (item.group, item.name) in wanted] if wanted else []
+
+    def finish(self, received: int, now: int) -> tuple[list[Reading | Draft], list[Draft]]:
+        """Operations (or what is quarantined in their place) and gaps, of edges that are complete or out of time."""
+        items: list[Reading | Draft] = []
+        gaps: list[Draft] = []
+        for name, handshake in self._handshakes.items():
+            if handshake.is_waiting:
+                for cycle in handshake.finished(now):
+                    gaps += self._gaps(name, cycle, received)
+                    items.append(self._item(name, cycle, received))
+        return items, gaps
+
+    def state(self) -> dict[str, Any]:
+        """For the resume state."""
+        return {name: handshake.state() for name, handshake in self._handshakes.items()}
+
+    def restore(self, state: dict[str, Any], now: int) -> None:
+        """Go on from `state`."""
+        for name, handshake in self._handshakes.items():
+            if name in state:
+                handshake.restore(state[name], now)
+
+    def _item(self, name: str, cycle: Cycle, received: int) -> Draft:
+        taken = cycle.values.get(OPERATION)
+        if taken is not None and isinstance(taken.value, Unreadable):
+            raw = taken.value.text.encode()
+            return refused(self._name, self._machine, f"handshake {name}", raw, taken.value.error, received)
+        return operation_of(self._machine, name, cycle, received)
+
+    def _gaps(self, name: str, cycle: Cycle, received: int) -> list[Draft]:
+        since = cycle.previous.time if cycle.previous else cycle.edge.time
+        found = []
+        if cycle.missed:
+            detail = f"handshake {name}: {cycle.missed} cycles passed unseen"
+            found.append(self._gap(self._cause, since, cycle, received, cycle.missed, [f"@{name}"], detail))
+        if cycle.unknown:
+            detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
+            channels = [f"@{name}.{role.lstrip('@')}" for role in cycle.unknown]
+            found.append(self._gap("overflow", since, cycle, received, len(channels), channels, detail))
+        return found
+
+    def _gap(
+        self, cause: str, since: int, cycle: Cycle, received: int, count: int, channels: list[str], detail: str
+    ) -> Draft:
+        more: dict[str, Any] = {"at_least": count, "channels": channels, "detail": detail, "kind": "production"}
+        return gap(self._machine, cause, since, cycle.edge.time, received, **more)
+
+
+def _content(item: Item, sample: Sample) -> Any:
+    return read_operation(sample.value) if item.name == OPERATION else sample.value
