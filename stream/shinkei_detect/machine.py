@@ -58,6 +58,7 @@ class MachineDetector:
         self._model: ContextModel | None = None
         self._held: dict[str, tuple[float, int]] = {}  # signal: last value, ns of stream time since it was sent
         self._broken = False
+        self._judged = 0  # source time (ns) of the last step that was judged, in any context
 
     def use(self, frame: Frame, skip: int = 0) -> list[AnomalyChanged]:
         """Take in ``frame`` without its first ``skip`` readings. Frames must come in the order of their numbers, without holes."""
@@ -109,12 +110,12 @@ class MachineDetector:
         if model is None or not (step.values or step.bad):
             return
         if self._broken or step.elapsed > self._pause:
-            away = step.began - model.time if model.time else 0
+            away = step.began - self._judged if self._judged else 0
             grace = min(MOST_GRACE, max(LEAST_GRACE, int(self._comeback * away / self._step)))
-            model.restart(grace, anew=away >= self._stop)
+            model.restart(grace, anew=away >= self._stop, loose=step.began - model.time >= self._stop)
             self._findings.restart()
             self._broken = False
-        model.time = step.time
+        self._judged = model.time = step.time
         said += self._findings.see(step)
         values = self._with_held(step)
         if values:

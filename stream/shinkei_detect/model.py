@@ -50,9 +50,9 @@ class ContextModel:
             accepted.append("")
         return Verdict(deviations, tuple(alarms), tuple(accepted), joint, self.joint.alarm)
 
-    def restart(self, grace: int = 0, anew: bool = False) -> None:
+    def restart(self, grace: int = 0, anew: bool = False, loose: bool = False) -> None:
         """After a gap, a stop, or time in another context: nothing is continued; see `LevelMonitor.restart`."""
-        self.level.restart(grace, anew)
+        self.level.restart(grace, anew, loose)
 
     def rest(self) -> None:
         """A copy for another context: scales and correlations stay, levels are learned anew."""

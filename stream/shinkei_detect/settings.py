@@ -36,8 +36,8 @@ class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle: int = 30
     on: float = 4.0
     off: float = 2.5
-    joint_on: float = 6.0
-    joint_off: float = 3.5
+    joint_on: float = 5.0
+    joint_off: float = 3.0
     calm: int = 30
     relearn: int = 3600
     contexts: int = 16

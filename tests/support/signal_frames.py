@@ -31,7 +31,7 @@ def calm(seed: int = 1) -> Callable[[int], Row]:
         return {
             "torque": 20 + 0.5 * a + load,
             "vibration": 2 + 0.05 * b + 0.2 * load,
-            "coolant": 24 + 0.2 * c + math.sin(n / 200),
+            "coolant": 24 + 0.2 * c + 0.3 * math.sin(n / 400),
         }
 
     return at

@@ -15,6 +15,9 @@ from river import base
 Deviations = dict[Any, Any]
 Vector = npt.NDArray[np.floating[Any]]
 
+DOUBT = 0.1
+"""Weight of steps that are odd and not yet an alarm: what never becomes one is learned in the end."""
+
 SMALLEST_USUAL = 0.3
 """Floor of what T²/d usually is: a machine that was too calm to be true must not make everything else surprising."""
 
@@ -57,8 +60,8 @@ class JointView(base.AnomalyDetector):
     def __init__(
         self,
         memory: int = 600,
-        on: float = 6.0,
-        off: float = 3.5,
+        on: float = 5.0,
+        off: float = 3.0,
         warm_up: int = 300,
         ridge: float = 0.25,
         cap: float = 6.0,
@@ -88,12 +91,15 @@ class JointView(base.AnomalyDetector):
         if not len(away):
             return
         shared, freedom = self._shared(x)
-        self._decide(self._normal(shared, freedom))
+        score = self._normal(shared, freedom)
+        self._decide(score)
         loud = any(abs(value) > self.calm for value in x.values())
         if self.alarm or (loud and not self.accepted):
             return
         self.learned += 1
         gain = max(1.0 / self.memory, 2.0 / (self.learned + 1))
+        if score > self.off:
+            gain *= DOUBT
         if freedom:
             self.usual += gain * (min(shared / freedom, 4.0 * self.usual) - self.usual)
         self._mean = self._mean + gain * away

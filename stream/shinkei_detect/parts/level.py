@@ -133,18 +133,19 @@ class LevelMonitor(base.AnomalyDetector, base.Transformer):
                 level = levels[name] = Level()
             self._learn(level, value)
 
-    def restart(self, grace: int = 0, anew: bool = False) -> None:
+    def restart(self, grace: int = 0, anew: bool = False, loose: bool = False) -> None:
         """The past is not connected to what comes next (a gap, a stop): fast means begin again, what was learned stays.
 
         Signals that are away from their level now, and were not in alarm before, have ``grace`` steps to come back (what has cooled
         down warms up); until then they are neither judged nor learned. ``anew``: after so long a stop levels are learned anew.
+        ``loose``: so long in another context, limits are half as wide again for a while and references follow quicker.
         """
         for level in self.levels.values():
             level.fast_n, level.last = 0, None
             if not level.on:
                 level.grace = grace
-                if anew:
-                    level.ref_n = 0
+                if anew or loose:
+                    level.ref_n = min(level.ref_n, 0 if anew else self.settle)
 
     def rest(self) -> None:
         """Another tool or product: the scales stay, the levels are learned anew, and nothing is in alarm."""
