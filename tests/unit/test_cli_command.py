@@ -16,7 +16,9 @@ from shinkei_cli import exits
 from shinkei_cli.config import folder_of, plant_of
 from shinkei_cli.folder import AlreadyRunningError, Site, alive
 from shinkei_cli.main import COMMANDS, build_parser, main
+from shinkei_cli.narrator import Narrator
 from shinkei_cli.ports import Ports, is_free
+from shinkei_cli.supervisor import News
 from shinkei_cli.words import LANGUAGES, TEXTS, Words, language
 from shinkei_events.errors import BadConfig, NotConnected, ShinkeiError
 from shinkei_events.runfile import read_run, write_run
@@ -189,3 +191,17 @@ def test_the_language_is_the_given_then_the_environments(monkeypatch: pytest.Mon
     monkeypatch.setenv("LANG", "ja_JP.UTF-8")
     assert language() == "ja"
     assert Words("ja").part("gateway") == "ゲートウェイ"
+
+
+def test_why_a_program_ended_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    narrator = Narrator(Words("en"))
+    about = {"code": 1, "again_in": 0.25, "log": "ui.log", "last": '{"level":"ERROR","text":"no room on the disk"}'}
+    narrator(News.CRASHED, "ui", about)
+    narrator(News.CRASHED, "ui", about | {"code": -9})
+    narrator(News.GAVE_UP, "ui", about | {"code": 2, "last": "shinkei: ui.port = 0: is wrong"})
+    crashed, killed, gave_up = capsys.readouterr().out.splitlines()
+    assert "no room on the disk" in crashed
+    assert "{" not in crashed
+    assert "SIGKILL" in killed
+    assert "disk" not in killed
+    assert "ui.port = 0: is wrong" in gave_up

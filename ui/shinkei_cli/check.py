@@ -1,23 +1,20 @@
 """Is plant.toml right, and are its peers there? The core of `shinkei check`; changes nothing anywhere.
 
-Offline: the file, the master data, every part's own section. Connecting: the log, the database, every address the gateway reads from.
+Offline: the file, the master data, every part's own section. Connecting: the log, the database, and every
+source of the gateway by its own protocol, node by node.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from shinkei_cli.part import PARTS
 from shinkei_events.errors import BadConfig, NotConnected
 from shinkei_events.settings import PlantFile, section
 
 COLUMNS = ("what", "state", "detail")
-DEFAULT_PORTS = {"opc.tcp": 4840, "mqtt": 1883, "mqtts": 8883}
-CONNECT_TIMEOUT_S = 3.0
 
 Row = dict[str, Any]
 
@@ -51,12 +48,13 @@ def _check_section(plant: PlantFile, part: str) -> None:
 
 
 def peers(plant: PlantFile) -> Iterator[Row]:
-    """One row for each peer; ``state`` is ok or absent."""
+    """One row for each peer; ``state`` is ok, absent, or wrong: it answers, but not all that is configured is there."""
     yield _peer("log", lambda: _log(plant))
     yield _peer("database", lambda: _database(plant))
-    for name, source in plant.gateway.get("sources", {}).items():
-        if isinstance(source, dict) and "url" in source:
-            yield _peer(f"gateway.sources.{name}", lambda url=source["url"]: _listens(url))
+    if plant.gateway:
+        from shinkei_gateway.check import try_sources
+
+        yield from try_sources(plant)
 
 
 def _peer(what: str, ask: Any) -> Row:
@@ -79,14 +77,3 @@ def _database(plant: PlantFile) -> str:
     with connect(plant, "store") as connection:
         found = connection.execute("select version()").fetchone()
     return str(found[0]).split(" on ")[0] if found else ""
-
-
-def _listens(url: str) -> str:
-    """Raises `NotConnected` unless something takes a connection there."""
-    parts = urlsplit(url)
-    address = (parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0))
-    try:
-        socket.create_connection(address, CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise NotConnected(f"{url}: {error.strerror or error}") from error
-    return url

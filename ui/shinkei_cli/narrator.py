@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,9 @@ class Narrator:
             self.say("ready_again" if name in self._been_ready else "ready", title=title, **about)
             self._been_ready.add(name)
         elif news is News.CRASHED:
-            self.say("crashed", title=title, **about | {"last": about["last"][:160]})
+            self.say("crashed", title=title, again_in=about["again_in"], code=how(about["code"]), last=why(about)[:160])
         elif news is News.GAVE_UP:
-            self.say("gave_up", title=title, **about | {"last": about["last"][:300]})
+            self.say("gave_up", title=title, log=about["log"], last=why(about)[:300])
         elif news is News.KILLED:
             self.say("killed", title=title)
 
@@ -39,3 +41,22 @@ class Narrator:
     def waiting(self, names: list[str], logs: Path) -> None:
         """That the start takes long, for whom, and where to look."""
         self.say("slow", names=self._words.parts(names), logs=logs)
+
+
+def how(code: int) -> str:
+    """An exit code, or the name of the signal that ended the process."""
+    try:
+        return str(code) if code >= 0 else signal.Signals(-code).name
+    except ValueError:
+        return str(code)
+
+
+def why(about: dict[str, Any]) -> str:
+    """The last words of a process that ended by itself, without the clothes of a log line."""
+    if about["code"] < 0:
+        return ""
+    last = str(about["last"])
+    with contextlib.suppress(ValueError):
+        found = json.loads(last)
+        return str(found.get("text", last)) if isinstance(found, dict) else last
+    return last.removeprefix("shinkei: ")

@@ -27,10 +27,9 @@ def _check(args: argparse.Namespace) -> int:
 
     plant = plant_of(args)
     rows = list(check.offline(plant))
-    wrong = any(row["state"] == "wrong" for row in rows)
-    if args.connect and not wrong:
+    if args.connect and not any(row["state"] == "wrong" for row in rows):
         rows += check.peers(plant)
     print_rows(rows, check.COLUMNS, args.format)
-    if wrong:
+    if any(row["state"] == "wrong" for row in rows):
         return WRONG_USE
     return NOT_THERE if any(row["state"] == "absent" for row in rows) else DONE
