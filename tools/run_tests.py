@@ -37,6 +37,8 @@ LINTS: dict[str, list[str]] = {
     "mypy": ["mypy"],
 }
 SLOWEST_SHOWN = 5
+running: set[subprocess.Popen[str]] = set()
+"""Tiers that run now: each is a process group of its own, which neither Ctrl-C nor the end of this process reaches by itself."""
 TIER_AT_MOST_S = float(os.environ.get("SHINKEI_TIER_AT_MOST_S", "2400"))
 
 
@@ -126,21 +128,27 @@ def run_bounded(command: Sequence[str], env: dict[str, str], *, quiet: bool) -> 
     with subprocess.Popen(
         command, cwd=ROOT, env=env, text=True, stdout=sink, stderr=subprocess.STDOUT, process_group=0
     ) as process:
+        running.add(process)
         try:
             said, _ = process.communicate(timeout=TIER_AT_MOST_S)
-        except BaseException as error:  # also Ctrl-C: the tier is in a group of its own
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(20)
-                os.killpg(process.pid, signal.SIGKILL)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
+        except subprocess.TimeoutExpired:
+            end(process)
             say(f"ended after {TIER_AT_MOST_S:.0f} s")
             return -9
+        finally:
+            running.discard(process)
         if quiet:
             say(said.rstrip())
         return process.returncode
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ask a tier to end (its fixtures stop their servers), then end it and what is left of its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def check() -> list[Result]:
@@ -219,9 +227,14 @@ def main() -> int:
     if word not in runs:
         say(f"run_tests.py {'|'.join([*runs, 'prepare'])}")
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     say(f"seed: {seed_of_run()} (SHINKEI_SEED={seed_of_run()} repeats this run)")
-    return finish(runs[word](), began)
+    try:
+        return finish(runs[word](), began)
+    finally:
+        for process in list(running):
+            end(process)
 
 
 if __name__ == "__main__":
