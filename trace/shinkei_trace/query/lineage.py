@@ -23,12 +23,16 @@ from edge e join unit u on u.id = e.{far} where e.{near} = any(%(units)s) and {b
 _BELIEVED_NOW = "{row}.rec_to is null"
 _BELIEVED_THEN = "{row}.rec_from <= %(as_of)s and ({row}.rec_to is null or {row}.rec_to > %(as_of)s)"
 _STANDS = """e.raw_number <= %(as_of)s and not exists (select from seen c where c.corrects = e.eid and c.raw_number <= %(as_of)s)"""
+_WORK = """
+  select e.eid, e.unit, e.ts, e.started, e.machine from event e join unit w on w.id = e.unit
+  where {which} and e.role <> 'input' and e.op <> all(%(not_work)s) and w.kind in ('serial', 'lot') and {stands} offset 0"""
+_SETUP = "select s.unit, s.machine, s.t_from, s.t_to, s.certainty from setup s where {which} and {believed} offset 0"
+_OVERLAP_OF_SETUP = "e.machine = s.machine and e.ts > s.t_from and (s.t_to is null or e.started < s.t_to)"
+_OVERLAP_OF_WORK = "s.machine = e.machine and s.t_from < e.ts and (s.t_to is null or s.t_to > e.started)"
 _MOUNTED = """
 select s.unit, e.unit, e.ts, null::bigint, e.eid, 'mounted', s.certainty, u.kind, u.serial, u.item, u.finished, false
-from setup s join event e on e.machine = s.machine and e.ts > s.t_from and (s.t_to is null or e.started < s.t_to)
-join unit u on u.id = {far} join unit w on w.id = e.unit
-where {near} = any(%(units)s) and e.role <> 'input' and e.op <> all(%(not_work)s) and w.kind in ('serial', 'lot') and {believed} and {stands}
-  and not exists (select from event x where x.unit = s.unit and x.machine = s.machine and x.role = 'input')"""
+from ({first}) {a} cross join lateral ({then}) {b} join unit u on u.id = {far}
+where not exists (select from event x where x.unit = s.unit and x.machine = s.machine and x.role = 'input')"""
 _LAST = """
 select distinct on (e.unit) e.unit, min(e.started) over (partition by e.unit), e.ts, e.machine, e.op, e.result,
   bool_or(e.role = 'output') over (partition by e.unit), bool_or(e.op = 'scrap') over (partition by e.unit)
@@ -83,8 +87,15 @@ def _query(onward: bool, now: bool) -> str:
     other_name = _EDGES.format(
         near=far, far=near, reverse="true", believed=believed.format(row="e"), more="and e.kind = 'relabelled'"
     )
-    near, far = ("s.unit", "e.unit") if onward else ("e.unit", "s.unit")
-    mounted = _MOUNTED.format(near=near, far=far, believed=believed.format(row="s"), stands=_STANDS)
+    holds = believed.format(row="s")
+    if onward:  # from what is mounted to the work in that time
+        setup = _SETUP.format(which="s.unit = any(%(units)s)", believed=holds)
+        work = _WORK.format(which=_OVERLAP_OF_SETUP, stands=_STANDS)
+        mounted = _MOUNTED.format(first=setup, a="s", then=work, b="e", far="e.unit")
+    else:
+        work = _WORK.format(which="e.unit = any(%(units)s)", stands=_STANDS)
+        setup = _SETUP.format(which=_OVERLAP_OF_WORK, believed=holds)
+        mounted = _MOUNTED.format(first=work, a="e", then=setup, b="s", far="s.unit")
     return f"{straight} union all {other_name} union all {mounted}"
 
 
