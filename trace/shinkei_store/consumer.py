@@ -110,7 +110,7 @@ class _Run:
                 consumer.close()
 
     def _loop(self, conn: psycopg.Connection[Any], consumer: Consumer) -> None:
-        self._health.update(ready=True, error="")
+        self._health.update(error="")
         commit_at = look_at = time.monotonic()
         sweep_at = commit_at + SWEEP_S
         while not self._stop.is_set():
@@ -203,6 +203,7 @@ class _Run:
             emit(PartitionLoaded(self._name, one.topic, one.partition, len(wanted)))
         self._conn.commit()
         consumer.incremental_assign(added)
+        self._health.update(ready=bool(self._partitions))  # after a kill the group gives them only when the dead one is missed
 
     def _revoke(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
         if self._uses:

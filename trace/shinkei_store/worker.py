@@ -79,7 +79,7 @@ class _Life:
                 self._producer.flush(1.0)
 
     def _loop(self, conn: psycopg.Connection[Any], consumer: Consumer) -> None:
-        self._health.update(ready=True, error="")
+        self._health.update(error="")
         settings = self._plant.store
         commit_at = look_at = time.monotonic()
         while not self._stop.is_set():
@@ -196,6 +196,7 @@ class _Life:
                 self._ask(ask)
         self._conn.commit()
         consumer.incremental_assign(added)
+        self._health.update(ready=bool(self._partitions))  # after a kill the group gives them only when the dead one is missed
         for one in added:
             self._report(one.topic, one.partition)
 
