@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +115,8 @@ def play(folder: Path, kills: dict[int, str]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    yield play(tmp_path_factory.mktemp("undisturbed"), {})
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return play(tmp_path_factory.mktemp("undisturbed"), {})
 
 
 def test_the_undisturbed_run_says_something(undisturbed: dict[str, Any]) -> None:
