@@ -38,7 +38,8 @@ from shinkei_gateway.telemetry import GatewayStarted, SpoolDamaged, SpoolFull, S
 
 BOOKS_EVERY_S = 2.0
 HEALTH_EVERY_S = 0.5
-SOURCES_END_S = 2.5
+SOURCES_END_S = 1.5
+REST_ENDS_S = 1.5
 
 
 class RunningSource(Protocol):
@@ -109,8 +110,8 @@ class Gateway:
             ending.set()
             await _end(taking, SOURCES_END_S)
             done.set()
-            await _end([link, housekeeping], 2.0)
-            await asyncio.to_thread(self._commit.stop, 2.0)
+            await _end([link, housekeeping], REST_ENDS_S)
+            await asyncio.to_thread(self._commit.stop, REST_ENDS_S)
             self._write_books()
             self._disk.close()
             collector.unregister()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from shinkei_events.embedded_log import EmbeddedLog
 from shinkei_events.envelope import seal
 from shinkei_events.identity import StreamId
 from shinkei_events.kafka import LogAddress
-from shinkei_events.model.numbered import StreamStarted
+from shinkei_events.model.numbered import Gap, StreamStarted
 from shinkei_events.model.operation import Operation
 from shinkei_events.model.progress import Progress, Recorded
+from tests.support.completeness import compare
 from tests.support.counting_machine import CountingMachine, MachineThread, settings
 from tests.support.gateway_site import write_site
 from tests.support.log_reader import LogReader
@@ -151,3 +153,56 @@ def test_it_spools_without_a_log_and_sends_when_there_is_one(tmp_path: Path) -> 
         reader.close()
         assert gateway.stop() == 0
         second.stop()
+
+
+def test_check_connects_to_machines_node_by_node(tmp_path: Path, log: EmbeddedLog) -> None:
+    machine = CountingMachine(free_port(), tags=2)
+    site = write_site(
+        tmp_path, {"m1": settings(machine.url, tags=3, outage="1h"), "past": {"type": "file", "path": "x"}}
+    )
+    with MachineThread(machine):
+        code, text = command("check", "--connect", "--config", str(site), "--dir", str(tmp_path), "--format", "json")
+    rows = {row["what"]: row for row in json.loads(text)}
+    assert code == 2
+    assert (rows["log"]["state"], rows["gateway.sources.past"]["state"]) == ("ok", "absent")
+    found = rows["gateway.sources.m1"]
+    assert found["state"] == "wrong"
+    assert "6 of 7 nodes" in found["detail"]
+    assert "s=t2: BadNodeIdUnknown" in found["detail"]
+    assert "promised are 3600 s" in found["detail"]
+
+
+def test_a_full_spool_stops_taking_and_what_the_end_then_costs_is_a_gap_record(
+    tmp_path: Path, log: EmbeddedLog
+) -> None:
+    """Nobody records: the spool fills up, the gateway says so and ends in time; with room again all that was taken follows."""
+    machine = CountingMachine(free_port(), tags=20)
+    source = settings(machine.url, tags=20) | {"queue": 5000}
+    gateway = PartProcess("gateway", write_site(tmp_path, {"m1": source}, spool={"max_bytes": "60kB"}), tmp_path)
+    with MachineThread(machine, every=0.005) as line:
+        gateway.start()
+        eventually(lambda: connected(gateway), 20)
+        line.write()
+        full = eventually(lambda: (found := gateway.health()) and found["last_error"] and found, 30)
+        assert "nothing more is taken" in full["last_error"]["text"]
+        assert not full["ready"]
+        at_full = machine.count
+        eventually(lambda: machine.count > at_full + 50, 20)
+        line.rest()
+        began = time.monotonic()
+        assert gateway.stop() == 0
+        assert time.monotonic() - began < 5
+        write_site(tmp_path, {"m1": source}, spool={"max_bytes": "1GB"})
+        gateway.start()
+        reader = LogReader(LogAddress(log.bootstrap, log.log_id, embedded=True))
+        reader.read(lambda seen: seen.readings("M1", "t0") and seen.readings("M1", "t0")[-1][1] == machine.count)
+        reader.read(lambda seen: all(seen.readings("M1", n)[-1][1] == machine.count for n in machine.written))
+        gateway.stop()
+        reader.close()
+    gaps = [
+        {"t_from": g.t_from, "t_to": g.t_to, "channels": g.channels} for g in reader.of(Gap) if g.of.kind == "signals"
+    ]
+    arrived = {name: [(at, value) for at, value, _ in reader.readings("M1", name)] for name in machine.written}
+    found = compare(machine.written, arrived, gaps)
+    assert (found.doubled, found.unexplained) == (0, [])
+    assert found.missing == found.covered > 0

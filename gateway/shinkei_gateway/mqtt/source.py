@@ -59,7 +59,7 @@ class MqttDevices:
 
     def health(self) -> dict[str, Any]:
         """For /health; plain values."""
-        newest = max(self._memory.machines.values(), default=None)
+        newest = max(list(self._memory.machines.values()), default=None)
         return {
             "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
             "error": self._error, "values": self._values, "newest": newest, "connections": self._connections,

@@ -64,7 +64,7 @@ class OpcuaMachine:
             "type": "opcua", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
             "error": self._error, "values": self._values, "newest": newest, "connections": self._connections,
             "skew_s": self._translator.skew / 1e9, "sampling_s": self._revised[0], "queue": self._revised[1],
-            "refused": {self._items[handle].node: reason for handle, reason in self._refused.items()},
+            "refused": {self._items[handle].node: reason for handle, reason in dict(self._refused).items()},
         }  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
