@@ -203,7 +203,9 @@ class _Run:
             emit(PartitionLoaded(self._name, one.topic, one.partition, len(wanted)))
         self._conn.commit()
         consumer.incremental_assign(added)
-        self._health.update(ready=bool(self._partitions))  # after a kill the group gives them only when the dead one is missed
+        self._health.update(
+            ready=bool(self._partitions)
+        )  # after a kill the group gives them only when the dead one is missed
 
     def _revoke(self, consumer: Consumer, removed: list[TopicPartition]) -> None:
         if self._uses:

@@ -196,7 +196,9 @@ class _Life:
                 self._ask(ask)
         self._conn.commit()
         consumer.incremental_assign(added)
-        self._health.update(ready=bool(self._partitions))  # after a kill the group gives them only when the dead one is missed
+        self._health.update(
+            ready=bool(self._partitions)
+        )  # after a kill the group gives them only when the dead one is missed
         for one in added:
             self._report(one.topic, one.partition)
 
