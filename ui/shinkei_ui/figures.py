@@ -61,6 +61,7 @@ class Figures:
                 row["machine"], row["state"], row["reason"], row["time"], row["product"], row["tool"]
             )
         self._picture.known_alarms(self._reader.open_alarms())
+        self._picture.known_anomalies(self._reader.open_anomalies())
 
     def _curves(self) -> None:
         """Each tile's curve as the database has it, once at the start: nobody has to wait for four minutes."""

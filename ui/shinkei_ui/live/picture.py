@@ -23,6 +23,7 @@ MS = 1_000_000
 SPARK_STEP_NS = 2_000_000_000
 """A point of a tile's curve every 2 s of source time: `LIST_MOST` points are 4 minutes."""
 SIGNALS_SHOWN = 4
+ANOMALIES_KNOWN = 200
 _SEVERITY_MASK = 0xC0000000
 
 Put = Callable[[str, str, Mapping[str, Any]], None]
@@ -49,7 +50,7 @@ class Picture:
         self._fresh: dict[str, int] = {}
         self._spark: dict[str, int] = {}
         self._alarm: dict[str, int] = {}
-        self._anomaly: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {}
+        self._anomaly: dict[str, dict[str, tuple[int, dict[str, Any] | None]]] = {}
         for at, machine in enumerate(machines):
             put("machines", machine.name, self._blank(at, machine))
 
@@ -182,24 +183,33 @@ class Picture:
     def _found(self, event: AnomalyChanged) -> None:
         if event.machine not in self._machines or event.stream.kind != "signals":
             return
-        open_ones = self._anomaly.setdefault(event.machine, {})
-        known = open_ones.get(event.id)
-        if known is not None and known[0] >= event.revision:
-            return
         signal = event.signals[0].signal if event.signals else None
-        about = {
-            "id": event.id,
-            "signal": signal,
-            "score": round(event.score, 1),
-            "began": event.began // MS,
-            "finding": event.finding,
-        }
-        if event.phase == "closed":
-            open_ones.pop(event.id, None)
-        else:
-            open_ones[event.id] = (event.revision, about)
-        newest = max((found for _, found in open_ones.values()), key=lambda found: found["began"], default=None)
-        self._put("machines", event.machine, {"anomaly": newest})
+        about = {"id": event.id, "signal": signal, "began": event.began // MS, "finding": event.finding}
+        self._anomalous(event.machine, event.id, event.revision, event.phase == "closed", about)
+
+    def _anomalous(self, machine: str, id: str, revision: int, closed: bool, about: dict[str, Any]) -> None:
+        """The newest open anomaly is on the tile. Closed ones are remembered, so that an older revision does not open them again."""
+        known = self._anomaly.setdefault(machine, {})
+        if id in known and known[id][0] >= revision:
+            return
+        known[id] = (revision, None if closed else about)
+        while len(known) > ANOMALIES_KNOWN:
+            del known[next(iter(known))]
+        newest = max((found for _, found in known.values() if found), key=lambda found: found["began"], default=None)
+        self._put("machines", machine, {"anomaly": newest})
+
+    def known_anomalies(self, rows: list[dict[str, Any]]) -> None:
+        """Open anomalies as the database has them."""
+        for row in rows:
+            signals = row["body"].get("signals") or []
+            about = {
+                "id": row["id"],
+                "signal": signals[0]["signal"] if signals else None,
+                "began": row["began"] // MS,
+                "finding": row["finding"],
+            }
+            if row["machine"] in self._machines:
+                self._anomalous(row["machine"], row["id"], row["revision"], False, about)
 
     def alarm(self, event: AlarmChanged) -> None:
         """One transition of an alarm; the highest revision holds, one that is back to normal leaves the board."""

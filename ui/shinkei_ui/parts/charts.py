@@ -9,6 +9,7 @@ from shinkei_trace.query import Answer, Node
 from shinkei_ui.words import Words
 
 INK, QUIET, LINE, ACT, FAULT = "#1B2126", "#47525B", "#0B4F96", "#D97700", "#C8102E"
+FONT = "Noto Sans JP, Noto Sans CJK JP, Hiragino Sans, Yu Gothic UI, Meiryo, Segoe UI, Noto Sans, sans-serif"
 KINDS = {
     "supplier_lot": "#8C6D1F",
     "lot": "#6B7680",
@@ -66,7 +67,7 @@ def sankey(answer: Answer, words: Words, titles: dict[str, str]) -> dict[str, An
 
 _SANKEY: dict[str, Any] = {
     "type": "sankey", "nodeWidth": 16, "left": 8, "right": 190, "top": 10, "bottom": 10, "draggable": False,
-    "emphasis": {"focus": "adjacency"}, "lineStyle": {"color": "#A9B4BC", "opacity": 0.55, "curveness": 0.5}, "label": {"color": INK, "fontSize": 13},
+    "emphasis": {"focus": "adjacency"}, "lineStyle": {"color": "#A9B4BC", "opacity": 0.55, "curveness": 0.5}, "label": {"color": INK, "fontSize": 13, "fontFamily": FONT},
 }  # fmt: skip
 
 
@@ -108,7 +109,8 @@ def signal(rows: list[dict[str, Any]], title: str, unit: str | None, *, spans: l
         }
     missing = {"type": "line", "data": [], "markArea": {"itemStyle": {"color": "rgba(71,82,91,0.25)"}, "data": holes}}
     return {
-        "grid": {"left": 60, "right": 24, "top": 36, "bottom": 30},
+        "textStyle": {"fontFamily": FONT},
+        "grid": {"left": 60, "right": 24, "top": 36, "bottom": 28},
         "title": {
             "text": f"{title} [{unit}]" if unit else title,
             "textStyle": {"fontSize": 14, "color": INK},

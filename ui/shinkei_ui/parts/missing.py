@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from shinkei_trace.query import GapCrossed
 from shinkei_ui.parts import formats
-from shinkei_ui.parts.tables import note
+from shinkei_ui.parts.tables import listed, note
 from shinkei_ui.read import Reader
 from shinkei_ui.words import Words
 
@@ -59,6 +59,6 @@ def show(gaps: list[dict[str, Any]], words: Words, zone: tzinfo) -> None:
     if not gaps:
         note(words("gap.none"))
         return
-    text = " ".join(sentence(gap, words, zone) for gap in gaps[:SHOWN])
-    more = words("gap.more", n=len(gaps) - SHOWN) if len(gaps) > SHOWN else ""
-    note(f"{words('gap.crossed', n=len(gaps))} {text} {more}".strip(), "gap-note")
+    lines = [sentence(gap, words, zone) for gap in gaps[:SHOWN]]
+    more = [words("gap.more", n=len(gaps) - SHOWN)] if len(gaps) > SHOWN else []
+    listed(words("gap.crossed", n=len(gaps)), lines + more)

@@ -78,6 +78,12 @@ def note(text: str, kind: str = "empty") -> None:
     st.html(f"<div class='{kind}'>{escape(text)}</div>")
 
 
+def listed(title: str, lines: Sequence[str], kind: str = "gap-note") -> None:
+    """A sentence and what belongs to it, one line each."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    st.html(f"<div class='{kind}'><b>{escape(title)}</b><ul>{items}</ul></div>")
+
+
 def href(link: Link, language: dict[str, str]) -> str:
     """Its address, relative to the pages."""
     return f"{link.page}?{urlencode(link.query | language)}"

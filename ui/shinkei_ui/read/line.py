@@ -21,6 +21,9 @@ order by m.machine, s.t0"""
 
 OPEN_ALARMS = "select * from v_open_alarm"
 
+OPEN_ANOMALIES = """
+select id, machine, revision, began, finding, body from anomaly where phase <> 'closed' and stream not like '%/history' order by began"""
+
 GAPS = """
 select g.* from unnest(%s::text[]) as m(machine), lateral gaps_between(m.machine, %s, %s) g order by g.t_from nulls last, g.recorded"""
 

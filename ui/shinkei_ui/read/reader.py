@@ -94,6 +94,10 @@ class Reader:
         """Alarms that are not back to normal and seen."""
         return self.rows(line.OPEN_ALARMS)
 
+    def open_anomalies(self) -> list[Row]:
+        """Anomalies that go on, of what is live."""
+        return self.rows(line.OPEN_ANOMALIES)
+
     def signal(self, machine: str, signal: str, begin: datetime, end: datetime, points: int = 800) -> list[Row]:
         """A signal over time: ts, mean, low, high, n, bad."""
         return self.rows("select * from read_signal(%s, %s, %s, %s, %s)", machine, signal, begin, end, points)

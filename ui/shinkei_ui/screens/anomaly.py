@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,7 +34,7 @@ def main() -> None:
         note(words("anomaly.unknown"))
         st.page_link("screens/inbox.py", label=words("inbox.all"))
         return
-    ended = row["ended"] or row["body"].get("time") or row["began"]
+    ended = row["ended"] or (time.time_ns() if row["phase"] != "closed" else row["began"])
     _head(row, ended)
     _why(row)
     _charts(row, ended)
@@ -88,6 +89,7 @@ def _charts(row: dict[str, Any], ended: int) -> None:
         with st.container(key=f"chart_{each['signal']}"):
             st.echarts_chart(
                 charts.signal(rows, name, unit, spans=span),
+                theme=None,
                 height=220,
                 alt=words("anomaly.alt", signal=name),
                 key=f"signal.{each['signal']}",

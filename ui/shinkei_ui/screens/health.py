@@ -22,7 +22,7 @@ words, zone, reader = words_of(found), zone_of(found), found.reader
 ACCOUNT = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored")
 RECORD = ("signals", "events", "history", "missing", "gaps_in_time", "quarantined")
 HIDDEN = {"url", "log_id", "epoch"}
-LONG_NUMBER, FACTS, ACCOUNTS_SHOWN, HOUR_NS = 10**15, 8, 40, 3_600_000_000_000
+TIME_S, FACTS, ACCOUNTS_SHOWN, HOUR_NS = 1.5e9, 8, 40, 3_600_000_000_000
 LEVEL = {"ready": "", "starting": "warn", "silent": "bad", "gone": "bad"}
 
 
@@ -69,7 +69,7 @@ def _said(part: Part) -> str:
         for name, value in part.details.items()
         if isinstance(value, int | float | str)
         and name not in HIDDEN
-        and not (isinstance(value, int) and value > LONG_NUMBER)
+        and not (isinstance(value, int | float) and value >= TIME_S and name != "spool_bytes")
     ]
     return " · ".join(plain[:FACTS])
 

@@ -11,7 +11,7 @@ from shinkei_ui.decide import acknowledge
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import formats
 from shinkei_ui.parts.tables import Column, Link, Value, note, show, tags
-from shinkei_ui.parts.units import machine_title
+from shinkei_ui.parts.units import machine_title, signal_title
 from shinkei_ui.read import trouble
 from shinkei_ui.visitor import actor_of, words_of, zone_of
 
@@ -112,7 +112,10 @@ def _anomalies() -> None:
     st.subheader(words("inbox.anomalies"))
     rows: list[tuple[str, list[Value]]] = []
     for row in trouble.recent_anomalies(reader, None, 20):
-        signals = ", ".join(each["signal"] for each in (row["body"].get("signals") or [])[:3])
+        signals = ", ".join(
+            signal_title(found, words, row["machine"], each["signal"])[0]
+            for each in (row["body"].get("signals") or [])[:3]
+        )
         rows.append((
             "warn" if row["phase"] != "closed" else "",
             [Link(formats.when(row["began"], zone), "anomaly", {"id": row["id"]}), machine_title(found, words, row["machine"]), words.get(f"finding.{row['finding']}", row["finding"]),

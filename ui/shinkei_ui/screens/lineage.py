@@ -109,6 +109,7 @@ def _answer(unit: UnitFound, answer: Answer, others: list[UnitFound]) -> None:
         with st.container(key="graph"):
             st.echarts_chart(
                 spec,
+                theme=None,
                 height=charts.height_of(answer),
                 alt=words("trace.alt", unit=unit.serial, n=len(answer.nodes) - 1),
                 key=f"sankey.{answer.direction}",

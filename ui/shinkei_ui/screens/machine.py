@@ -9,7 +9,7 @@ import streamlit as st
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import charts, formats, missing
 from shinkei_ui.parts.tables import Column, Link, Value, note, show, tags
-from shinkei_ui.parts.units import machine_title, reason_title
+from shinkei_ui.parts.units import machine_title, reason_title, signal_title
 from shinkei_ui.read import lineage, trouble
 from shinkei_ui.states import LOOKS, level_of
 from shinkei_ui.visitor import words_of, zone_of
@@ -88,6 +88,7 @@ def _signals(name: str, now: datetime) -> None:
         with columns[shown % 2], st.container(key=f"chart_{signal.signal}"):
             st.echarts_chart(
                 charts.signal(rows, title, signal.unit, spans=spans),
+                theme=None,
                 height=200,
                 alt=words("anomaly.alt", signal=title),
                 key=f"m.{signal.signal}",
@@ -120,7 +121,7 @@ def _unusual(name: str) -> None:
     st.subheader(words("inbox.anomalies"))
     rows: list[tuple[str, list[Value]]] = [
         ("warn" if row["phase"] != "closed" else "",
-         [Link(formats.when(row["began"], zone), "anomaly", {"id": row["id"]}), ", ".join(s["signal"] for s in (row["body"].get("signals") or [])[:3]), formats.number(row["peak"], 3)])
+         [Link(formats.when(row["began"], zone), "anomaly", {"id": row["id"]}), ", ".join(signal_title(found, words, name, s["signal"])[0] for s in (row["body"].get("signals") or [])[:3]), formats.number(row["peak"], 3)])
         for row in trouble.recent_anomalies(reader, name, 8)
     ]  # fmt: skip
     show(

@@ -197,6 +197,7 @@ def _family(unit: UnitFound, answer: Answer) -> None:
     with st.container(key=f"graph_{way}"):
         st.echarts_chart(
             spec,
+            theme=None,
             height=charts.height_of(answer),
             alt=words("trace.alt", unit=unit.serial, n=len(answer.nodes) - 1),
             key=f"part.{way}",
