@@ -30,7 +30,8 @@ with Lifeline(stop.set):
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-inner = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"])
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+inner = subprocess.Popen([sys.executable, "-c", deaf], start_new_session=True)
 open(sys.argv[1] + ".inner", "w").write(str(inner.pid))
 open(sys.argv[1], "w").write(str(os.getpid()))
 time.sleep(600)

@@ -89,11 +89,15 @@ class Child:
             self._process.terminate()
 
     def kill(self) -> bool:
-        """End it and all it started now; whether there was something to end."""
+        """End it and all it started now, also what has left its group (PostgreSQL does); whether there was something to end."""
         if self._process is None:
             return False
         running = self._process.poll() is None
+        started = descendants(self._process.pid)
         self._kill_group(self._process.pid)
+        for pid in started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._process, self.ready = None, False
         return running
@@ -117,3 +121,15 @@ class Child:
     def _kill_group(group: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes below ``pid`` now. Empty where there is no /proc."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
