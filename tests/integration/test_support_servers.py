@@ -55,7 +55,7 @@ def everything(node: KafkaNode, topic: str, group: str, count: int) -> list[byte
         return len(found) >= count
 
     try:
-        eventually(enough, 30)
+        eventually(enough, 60)
     finally:
         consumer.close()
     return found

@@ -142,7 +142,7 @@ def chromium() -> Iterator[Chromium]:
     found = program()
     assert found is not None, MISSING
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, headless=True, args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=found, headless=True, args=list(_FLAGS), timeout=120_000)
         try:
             yield Chromium(browser)
         finally:

@@ -57,7 +57,7 @@ class Mosquitto:
         """Start, and return when it accepts connections."""
         command = [self._program, "-c", str(self._settings)]
         self._server = ServerProcess(command, self.folder / "mosquitto.log", cwd=self.folder)
-        self._server.wait_ready(lambda: listens(self.port), 10)
+        self._server.wait_ready(lambda: listens(self.port), 60)
 
     def stop(self) -> None:
         """It ends by itself, its sessions on disk."""

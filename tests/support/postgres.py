@@ -104,7 +104,7 @@ class DebianPostgres:
         self._server = ServerProcess(
             command, self.folder / "postgres.log", cwd=self.folder, ending=signal.SIGINT, **self._as
         )
-        self._server.wait_ready(self._answers, 60)
+        self._server.wait_ready(self._answers, 180)
 
     def stop(self) -> None:
         """Fast shutdown: connections are closed, everything is on disk."""
@@ -155,7 +155,7 @@ class DebianPostgres:
         command: list[str | os.PathLike[str]] = [self._programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}",
                    "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]  # fmt: skip
         done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False, **self._as
+            command, cwd=self.folder, capture_output=True, text=True, timeout=180, check=False, **self._as
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
