@@ -130,7 +130,8 @@ def test_back_off_grows(tmp_path: Path) -> None:
 
 def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     heard = Heard()
-    with Supervisor(tmp_path, [Program("wrong", (sys.executable, "-c", "raise SystemExit(2)"))], heard) as supervisor:
+    wrong = Program("wrong", (sys.executable, "-c", "raise SystemExit(2)"), ready=lambda pid: False)
+    with Supervisor(tmp_path, [wrong], heard) as supervisor:
         supervisor.run()
     assert heard.kinds("wrong") == [News.STARTED, News.GAVE_UP]
 
