@@ -48,13 +48,22 @@ def _check_section(plant: PlantFile, part: str) -> None:
 
 
 def peers(plant: PlantFile) -> Iterator[Row]:
-    """One row for each peer; ``state`` is ok, absent, or wrong: it answers, but not all that is configured is there."""
-    yield _peer("log", lambda: _log(plant))
-    yield _peer("database", lambda: _database(plant))
+    """One row for each peer; ``state`` is ok, absent, or wrong: it answers, but not all that is configured is there.
+
+    Or embedded: a log or database that does not run now and that `shinkei run` would start.
+    """
+    yield _embedded(_peer("log", lambda: _log(plant)), plant.log.bootstrap is None)
+    yield _embedded(_peer("database", lambda: _database(plant)), plant.store.dsn is None)
     if plant.gateway:
         from shinkei_gateway.check import try_sources
 
         yield from try_sources(plant)
+
+
+def _embedded(row: Row, embedded: bool) -> Row:
+    if row["state"] == "ok" or not embedded:
+        return row
+    return row | {"state": "embedded", "detail": "does not run now; `shinkei run` starts it"}
 
 
 def _peer(what: str, ask: Any) -> Row:
