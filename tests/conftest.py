@@ -198,7 +198,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian
         server.start()
         yield server
     finally:
-        server.stop()
+        server.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,7 +75,8 @@ def fresh_database(admin_dsn: str, template: str = "template0") -> str:
 class DebianPostgres:
     """The distribution's server with its data in ``folder``: superuser ``postgres`` with a password, TCP on loopback and a socket.
 
-    As root it runs as Debian's user ``postgres`` (PostgreSQL refuses root); ``folder`` is then handed to that user.
+    As root it runs as Debian's user ``postgres`` (PostgreSQL refuses root). That user can't reach a test's own folder, and pytest closes
+    its folders again whenever another run starts; so the data then is in a folder of its own, which `close` removes.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
@@ -86,11 +88,12 @@ class DebianPostgres:
         self._server: ServerProcess | None = None
         self._password = uuid.uuid4().hex
         self._as = _unprivileged()
+        self._home = Path(tempfile.mkdtemp(prefix="shinkei-postgres-")) if self._as else folder
         self._make()
 
     @property
     def version(self) -> int:
-        return int((self.folder / "data" / "PG_VERSION").read_text())
+        return int((self._home / "data" / "PG_VERSION").read_text())
 
     def dsn(self, database: str = "postgres") -> str:
         """Connection string of the superuser, over TCP."""
@@ -98,11 +101,11 @@ class DebianPostgres:
 
     def start(self) -> None:
         """Start, and return when it answers queries (after a kill -9: when it has recovered)."""
-        command: list[str | os.PathLike[str]] = [self._programs / "postgres", "-D", self.folder / "data"]
+        command: list[str | os.PathLike[str]] = [self._programs / "postgres", "-D", self._home / "data"]
         for name, value in (self._settings | {"port": str(self.port), "unix_socket_directories": ""}).items():
             command += ["-c", f"{name}={value}"]
         self._server = ServerProcess(
-            command, self.folder / "postgres.log", cwd=self.folder, ending=signal.SIGINT, **self._as
+            command, self.folder / "postgres.log", cwd=self._home, ending=signal.SIGINT, **self._as
         )
         self._server.wait_ready(self._answers, 180)
 
@@ -115,6 +118,12 @@ class DebianPostgres:
         """kill -9 of the server and all its sessions."""
         if self._server is not None:
             self._server.kill()
+
+    def close(self) -> None:
+        """Stop, and remove the data when it is not in ``folder``."""
+        self.stop()
+        if self._home != self.folder:
+            shutil.rmtree(self._home)
 
     def restart(self) -> None:
         self.stop()
@@ -138,24 +147,22 @@ class DebianPostgres:
 
     def _answers(self) -> bool:
         try:
-            with psycopg.connect(self.dsn(), connect_timeout=2) as connection:
+            with psycopg.connect(self.dsn(), connect_timeout=10) as connection:
                 return connection.execute("SELECT 1").fetchone() == (1,)
         except psycopg.OperationalError:
             return False
 
     def _make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._as:
-            os.chown(self.folder, self._as["user"], self._as["group"])
-            _open_way_to(self.folder)
-        password = self.folder / "password"
+        password = self._home / "password"
         password.write_text(self._password)
-        if self._as:
-            os.chown(password, self._as["user"], self._as["group"])
-        command: list[str | os.PathLike[str]] = [self._programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}",
+        for each in (self._home, password):
+            if self._as:
+                os.chown(each, self._as["user"], self._as["group"])
+        command: list[str | os.PathLike[str]] = [self._programs / "initdb", "-D", self._home / "data", "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}",
                    "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]  # fmt: skip
         done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=180, check=False, **self._as
+            command, cwd=self._home, capture_output=True, text=True, timeout=180, check=False, **self._as
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -168,13 +175,6 @@ def _unprivileged() -> dict[str, Any]:
     entry = users.get("postgres") or users.get("nobody")
     assert entry is not None, "no unprivileged user to run PostgreSQL as"
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _open_way_to(folder: Path) -> None:
-    """The server's user must pass through the test's own temporary folders (pytest makes them 0700); others are left alone."""
-    for each in folder.parents:
-        if each.stat().st_uid == os.geteuid() and not each.stat().st_mode & 0o001 and "pytest-" in str(each):
-            each.chmod(each.stat().st_mode | 0o011)
 
 
 class EmbeddedServer:
