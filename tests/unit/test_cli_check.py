@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -50,13 +52,13 @@ def test_absent_peers_are_named_and_the_exit_code_says_so(tmp_path: Path, capsys
     source = "{ type = 'opcua', url = 'opc.tcp://127.0.0.1:1/', machine = 'M', security = 'none' }"
     path = written(tmp_path, f"site.id = 'x'\ngateway.id = 'gw'\ngateway.sources.a = {source}\n")
     assert main(["check", "--connect", "--config", str(path), "--format", "csv"]) == 3
-    states = dict(line.split(",")[:2] for line in capsys.readouterr().out.splitlines())
+    states = {row["what"]: row["state"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     assert states["gateway.sources.a"] == "absent"
     assert [states["log"], states["database"]] == ["embedded"] * 2
     database = "store.dsn = 'postgresql://127.0.0.1:1/shinkei'"
     path = written(tmp_path, f"site.id = 'x'\n{database}\n")
     assert main(["check", "--connect", "--config", str(path), "--format", "csv"]) == 3
-    states = dict(line.split(",")[:2] for line in capsys.readouterr().out.splitlines())
+    states = {row["what"]: row["state"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     assert states["database"] == "absent"
 
 
