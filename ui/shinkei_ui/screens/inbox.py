@@ -62,12 +62,12 @@ def _card(alarm: dict[str, Any], sent: dict[str, int]) -> None:
         border=True, key=f"alarm_{alarm['priority']}_{alarm['id'][:40]}", horizontal=True, vertical_alignment="center"
     ):
         state = words("board.active") if alarm["state"].startswith("ACTIVE") else words("board.gone")
-        times = words("inbox.times", n=alarm["occurrence"]) if alarm["occurrence"] > 1 else ""
+        times = " · " + words("inbox.times", n=alarm["occurrence"]) if alarm["occurrence"] > 1 else ""
         with st.container(gap=None):
             st.markdown(
                 f"**{alarm['priority']}  {_plain(machine_title(found, words, alarm['machine']))}** — {_plain(title(alarm))}"
             )
-            st.caption(f"{state} · {words('inbox.since', t=formats.when(alarm['since'], zone))} {times}")
+            st.caption(f"{state} · {words('inbox.since', t=formats.when(alarm['since'], zone))}{times}")
         st.page_link("screens/inbox.py", label=words("inbox.why"), query_params=_query(alarm["id"]))
         pending = sent.get(alarm["id"], 0) >= alarm["occurrence"]
         if st.button(
