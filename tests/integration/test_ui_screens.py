@@ -145,6 +145,17 @@ def test_a_gap_is_said_in_words(screen: Callable[..., AppTest], site: SimpleName
     assert "at least 17 values" in found
 
 
+def test_the_timeline_has_a_table_that_adds_up(screen: Callable[..., AppTest], site: SimpleNamespace) -> None:
+    found = text_of(screen("andon", lang="en"))
+    assert "Casting" in found
+    assert "Running" in found
+    rows = site.reader.state_minutes(1)
+    for machine in {row["machine"] for row in rows}:
+        mine = [row for row in rows if row["machine"] == machine]
+        assert abs(sum(float(row["share"]) for row in mine) - 1.0) < 1e-6
+        assert abs(sum(float(row["seconds"]) for row in mine) - 3600) < 1
+
+
 def test_search_finds_shows_the_nearest_and_keeps_the_question_in_the_address(
     screen: Callable[..., AppTest], site: SimpleNamespace
 ) -> None:

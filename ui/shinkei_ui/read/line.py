@@ -19,6 +19,13 @@ from (select now() as upto) p, unnest(%s::text[]) as m(machine),
 lateral machine_states(m.machine, p.upto - make_interval(hours => %s), p.upto) s
 order by m.machine, s.t0"""
 
+STATE_MINUTES = """
+select m.machine, s.state, s.reason, sum(extract(epoch from s.t1 - s.t0)) as seconds, count(*) as times,
+  sum(extract(epoch from s.t1 - s.t0)) / sum(sum(extract(epoch from s.t1 - s.t0))) over (partition by m.machine) as share
+from (select now() as upto, now() - make_interval(hours => %s) as since) p, unnest(%s::text[]) with ordinality as m(machine, place),
+lateral machine_states(m.machine, p.since, p.upto) s
+group by m.place, m.machine, s.state, s.reason order by m.place, seconds desc"""
+
 OPEN_ALARMS = "select * from v_open_alarm"
 
 OPEN_ANOMALIES = """

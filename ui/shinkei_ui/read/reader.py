@@ -82,6 +82,10 @@ class Reader:
             found[row["machine"]].append(self._interval(row))
         return found
 
+    def state_minutes(self, hours: int) -> list[Row]:
+        """Time in each state and reason over the last ``hours``: machine, state, reason, seconds, share, times; longest first."""
+        return self.rows(line.STATE_MINUTES, hours, [machine.name for machine in self._plant.machines])
+
     def _interval(self, row: Row) -> list[Any]:
         level = level_of(row["state"], self._category.get(row["reason"] or ""))
         return [row["from_ms"], None if row["open"] else row["to_ms"], level, row["state"], row["reason"]]

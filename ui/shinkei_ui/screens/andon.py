@@ -8,6 +8,7 @@ from shinkei_events.errors import NotConnected
 from shinkei_ui.decide import acknowledge
 from shinkei_ui.installed import installed
 from shinkei_ui.live.board import board
+from shinkei_ui.parts.timeline import states_table
 from shinkei_ui.parts.topbar import file_of
 from shinkei_ui.visitor import actor_of, words_of
 
@@ -16,6 +17,8 @@ _RAISED = "shinkei.board.raised"
 found = installed()
 words = words_of(found)
 result = board(found, words, st.session_state.pop(_RAISED, None))
+with st.expander(words("table.show")):
+    states_table(found, words)
 if result.ack:
     try:
         acknowledge(found, actor_of(found), result.ack["alarm"], int(result.ack["occurrence"]), result.ack["machine"])
