@@ -10,6 +10,7 @@ from shinkei_detect.context import ContextKey, Shelf, key_of
 from shinkei_detect.episode import Episodes
 from shinkei_detect.finding import Findings
 from shinkei_detect.model import ContextModel
+from shinkei_detect.pace import Pace
 from shinkei_detect.settings import DetectSettings, config_hash
 from shinkei_detect.steps import Step, Stepper
 from shinkei_events.frames import cut
@@ -20,9 +21,6 @@ from shinkei_events.model.frame import Frame
 NAME = "shinkei-level-joint"
 CODE = 1
 """Version of everything that decides; a snapshot of another one is not used but learned again from the record."""
-
-LEAST_GRACE, MOST_GRACE = 60, 900
-"""Steps that a signal has to come back to its level after a stop, however short or long."""
 
 _SECOND = 1_000_000_000
 
@@ -47,10 +45,9 @@ class MachineDetector:
         self.stream, self.next_number, self.time = stream, FIRST_NUMBER, 0
         self.version = f"{CODE}-{config_hash(settings, unwatched)}"
         self._running = settings.running
-        lengths = (settings.step, settings.run_up, settings.pause, settings.stop, settings.hold)
-        self._step, self._run_up, self._pause, self._stop, self._hold = (int(length * _SECOND) for length in lengths)
-        self._comeback, self._stands = settings.comeback, True
-        self._stepper = Stepper(self._step, int(settings.behind * _SECOND), unwatched)
+        self._run_up, self._stands = int(settings.run_up * _SECOND), True
+        self._stepper = Stepper(int(settings.step * _SECOND), int(settings.behind * _SECOND), unwatched)
+        self._pace = Pace(settings)
         self._shelf = Shelf(_MakeModel(settings), settings.contexts)
         self._episodes = Episodes(stream, settings, NAME, self.version)
         self._findings = Findings(stream, settings.bad, NAME, self.version)
@@ -109,12 +106,13 @@ class MachineDetector:
         model = self._model
         if model is None or not (step.values or step.bad):
             return
-        if self._broken or step.elapsed > self._pause:
+        pace = self._pace
+        if self._broken or pace.is_pause(step.elapsed):
             away = step.began - self._judged if self._judged else 0
-            grace = min(MOST_GRACE, max(LEAST_GRACE, int(self._comeback * away / self._step)))
-            model.restart(grace, anew=away >= self._stop, loose=step.began - model.time >= self._stop)
+            model.restart(pace.grace(away), anew=pace.is_stop(away), loose=pace.is_stop(step.began - model.time))
             self._findings.restart()
             self._broken = False
+        pace.see(step.elapsed)
         self._judged = model.time = step.time
         said += self._findings.see(step)
         values = self._with_held(step)
@@ -129,7 +127,7 @@ class MachineDetector:
             for name in [name for name in held if name not in step.values]:
                 value, age = held[name]
                 age += step.elapsed
-                if age > self._hold or name in step.bad:
+                if self._pace.is_old(age) or name in step.bad:
                     del held[name]
                 else:
                     held[name] = (value, age)

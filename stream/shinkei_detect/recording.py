@@ -21,10 +21,12 @@ class Recording:
     """A table: ``signals`` (names), ``times`` (ns UTC), ``rows`` of values, and the ``anomaly`` labels if the file has them."""
 
     def __init__(self, path: Path) -> None:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            head = file.readline()
-            file.seek(0)
-            table = list(csv.reader(file, delimiter=";" if head.count(";") > head.count(",") else ","))
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadRecording(f"{path}: cannot be read: {error}") from error
+        head = lines[0] if lines else ""
+        table = list(csv.reader(lines, delimiter=";" if head.count(";") > head.count(",") else ","))
         if len(table) < 2:
             raise BadRecording(f"{path}: no rows")
         names = [name.strip() for name in table[0]]

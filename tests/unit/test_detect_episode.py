@@ -91,6 +91,14 @@ def test_a_second_signal_updates_the_same_anomaly() -> None:
     assert {one.signal for one in events[-1].signals} >= {"torque", "coolant"}
 
 
+def test_trouble_that_comes_and_goes_is_one_anomaly() -> None:
+    machine = Machine().run(600)
+    for _ in range(4):
+        machine.run(40, shift(torque=5.0)).run(35)
+    events = said(machine.run(100))
+    assert phases(events).count("opened") == phases(events).count("closed") == 1
+
+
 def test_after_calm_the_next_trouble_is_another_anomaly() -> None:
     machine = Machine().run(600).run(60, shift(torque=8.0)).run(200).run(60, shift(torque=8.0)).run(100)
     events = said(machine)
@@ -230,6 +238,14 @@ def test_a_clock_set_back_is_a_finding_and_counts_as_no_time() -> None:
     ]
     assert said(machine) == []
     assert phases(said(machine.run(60, shift(torque=8.0))))[:1] == ["opened"]
+
+
+def test_a_machine_that_speaks_every_five_minutes_is_judged_too() -> None:
+    machine = Machine().run(600, every=300 * SECOND)
+    assert said(machine) == []
+    events = said(machine.run(60, shift(torque=8.0), every=300 * SECOND).run(200, every=300 * SECOND))
+    assert phases(events).count("opened") == phases(events).count("closed") == 1
+    assert events[0].signals[0].signal == "torque"
 
 
 def test_signals_not_watched_are_left_out() -> None:

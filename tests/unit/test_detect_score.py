@@ -48,6 +48,11 @@ def test_a_recording_is_read_with_its_labels(tmp_path) -> None:  # type: ignore[
     assert frame.dt == [0, 1_250_000_000]
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(BadRecording, match=r"nothing\.csv"):
+        Recording(tmp_path / "nothing.csv")
+
+
 def test_a_bad_line_is_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "pump.csv"
     path.write_text("timestamp,flow\n2020-03-09 10:00:00,32.5\n2020-03-09 10:00:01,abc\n")

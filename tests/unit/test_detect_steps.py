@@ -36,6 +36,11 @@ def test_a_step_is_the_mean_of_its_good_values() -> None:
     assert two.elapsed == SECOND
 
 
+def test_time_since_the_step_before_is_told_wherever_it_begins() -> None:
+    found = steps(frame(1, (0.0, "a", 1.0), (2.5, "a", 1.0), (3.0, "a", 1.0), (3.5, "b", 1.0), (13.0, "a", 1.0)))
+    assert [step.elapsed // SECOND for step in found] == [0, 2, 1, 10]
+
+
 def test_bad_values_are_left_out_and_told() -> None:
     [one] = steps(
         frame(1, (0.0, "a", 1.0), (0.1, "a", 9.0)), frame(3, (0.2, "a", 5.0), (0.3, "b", 5.0), status=0x80AB0000)
