@@ -6,7 +6,7 @@ ONLY ?=
 PY := .venv/bin/python
 # Compiled modules are kept in .venv and __pycache__: without them each start compiles for some seconds.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo venv venv-dev check lint test faults drill bench soak screenshots lock clean
+.PHONY: help demo venv venv-dev check lint test faults drill bench screenshots lock clean
 
 help: ## this list
 	@printf 'shinkei - the nervous system of a factory\n\n'
@@ -41,9 +41,6 @@ drill: venv-dev ## faults planted in the line, traced by the product, compared w
 
 bench: venv-dev ## benchmarks, one JSON object a line   (ONLY='^gateway\.')
 	@exec $(PY) tools/run_bench.py --only '$(ONLY)' $(ARGS)
-
-soak: venv-dev ## hours under load with faults   (ARGS="--hours 8")
-	@exec $(PY) tools/run_tests.py soak $(ARGS)
 
 screenshots: venv-dev ## pictures of the screens in both languages, into docs/screenshots/
 	@exec $(PY) tools/screenshots.py $(ARGS)

@@ -47,7 +47,7 @@ _began = time.monotonic()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): needs real servers or data: " + ", ".join(NEEDS))
-    config.addinivalue_line("markers", "long: takes minutes; run by `make faults` and `make soak`, not by `make test`")
+    config.addinivalue_line("markers", "long: takes minutes; run by `make faults` and `make drill`, not by `make test`")
     # The machine is shared and slow by turns: a deadline per example would test the neighbours.
     settings.register_profile(
         "shinkei", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -1,6 +1,6 @@
 """Runs the checks and the tests tier by tier: prints each tier's time, and as its last line what passed and failed.
 
-`run_tests.py check|lint|prepare|test|faults|drill|soak`. A tier is a folder under ``tests/``; each runs in a process of its own, so
+`run_tests.py check|lint|prepare|test|faults|drill`. A tier is a folder under ``tests/``; each runs in a process of its own, so
 that one that crashes does not hide the others. Exit code 0 only when something ran and nothing failed. Called by the Makefile and
 by nobody else; standard library only.
 """
@@ -222,7 +222,6 @@ def main() -> int:
         "test": test,
         "faults": faults,
         "drill": partial(long_folder, "drill"),
-        "soak": partial(long_folder, "soak"),
     }
     if word not in runs:
         say(f"run_tests.py {'|'.join([*runs, 'prepare'])}")
