@@ -41,8 +41,9 @@ def read_run(folder: Path, part: str) -> dict[str, Any] | None:
 
 
 def remove_run(folder: Path, part: str) -> None:
-    """Forget ``part``; no error when it is not there."""
-    (folder / "run" / f"{part}.json").unlink(missing_ok=True)
+    """Forget ``part``; no error when it is not there. What another process has published since stays."""
+    if (read_run(folder, part) or {}).get("pid", os.getpid()) == os.getpid():
+        (folder / "run" / f"{part}.json").unlink(missing_ok=True)
 
 
 def all_runs(folder: Path) -> dict[str, dict[str, Any]]:
