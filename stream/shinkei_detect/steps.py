@@ -6,7 +6,6 @@ on record. A source that lags behind its neighbours falls into the step that is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +13,9 @@ from shinkei_events.model.frame import Context, Frame
 
 BAD = 0x80000000
 """Severity bit of an OPC UA status code (Part 4 §7.39): the value must not be used."""
+
+MOST = 1e100
+"""No physical quantity is larger; what is (or is not a number) is no value, for its square would spoil all means."""
 
 
 class Step(NamedTuple):
@@ -93,12 +95,11 @@ class Stepper:
             name = names[ch]
             if code & BAD or value is None:
                 self._bad[name] = code
-            elif type(value) is float or type(value) is int:
+            elif (type(value) is float or type(value) is int) and -MOST < value < MOST:
                 entry = sums.get(name)
                 if entry is None:
-                    if math.isfinite(value):
-                        sums[name] = [float(value), 1.0]
-                elif math.isfinite(value):
+                    sums[name] = [float(value), 1.0]
+                else:
                     entry[0] += value
                     entry[1] += 1.0
 

@@ -56,10 +56,18 @@ def test_uncertain_values_are_used() -> None:
 
 def test_texts_booleans_arrays_and_not_finite_numbers_are_no_values() -> None:
     [one] = steps(
-        frame(1, (0.0, "t", "x"), (0.1, "b", True), (0.2, "l", [1.0]), (0.3, "n", float("nan")), (0.4, "a", 2.0))
+        frame(
+            1,
+            (0.0, "t", "x"),
+            (0.1, "b", True),
+            (0.2, "l", [1.0]),
+            (0.3, "n", float("nan")),
+            (0.35, "h", -1e200),
+            (0.4, "a", 2.0),
+        )
     )
     assert one.values == {"a": 2.0}
-    assert one.last == 5
+    assert one.last == 6
 
 
 def test_a_source_that_lags_falls_into_the_open_step() -> None:
