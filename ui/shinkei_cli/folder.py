@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from shinkei_events.errors import BadConfig, ShinkeiError
-from shinkei_events.runfile import all_runs, remove_run
+from shinkei_events.runfile import all_runs
 
 ORPHANS_END_WITHIN_S = 8.0
 
@@ -81,7 +81,7 @@ class Site:
         """Run files of processes that were killed name ports that others may have now."""
         for name, run in all_runs(self.folder).items():
             if "pid" in run and not alive(run["pid"]):
-                remove_run(self.folder, name)
+                (self.folder / "run" / f"{name}.json").unlink(missing_ok=True)
 
 
 def alive(pid: object) -> bool:
