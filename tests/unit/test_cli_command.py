@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import threading
 from importlib import import_module
 from pathlib import Path
 
@@ -136,6 +138,17 @@ class TestFolder:
         assert told.value.pid == os.getpid()
         with Site(tmp_path / "a b"):
             assert (tmp_path / "a b").stat().st_mode & 0o777 == 0o700
+
+    def test_what_a_killed_supervisor_left_is_waited_for(self, tmp_path: Path) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        lock = tmp_path / "lock"
+        lock.write_text(f"{ended.pid}\n")
+        orphan = lock.open("rb")  # as a child does that the supervisor gave the lock to
+        fcntl.flock(orphan, fcntl.LOCK_EX)
+        threading.Timer(0.3, orphan.close).start()
+        with Site(tmp_path):
+            assert orphan.closed
 
     def test_run_files_of_the_dead_are_forgotten_and_the_living_kept(self, tmp_path: Path) -> None:
         ended = subprocess.Popen([sys.executable, "-c", ""])
