@@ -164,8 +164,8 @@ class Handshake:
         values: list[Taken] = list(self._values.get(role, ()))
         if role == OPERATION and edge.counter is not None:
             for taken in values:
-                if self.counter_of(taken.value) == edge.counter:
-                    return taken
+                if self.counter_of(taken.value) == edge.counter and not (pending.initial and taken.time > edge.time):
+                    return taken  # a counter met for the first time is no edge: what comes after it belongs to the next
             values = [taken for taken in values if self.counter_of(taken.value) is None]
         best = max((taken for taken in values if taken.time <= edge.time), key=lambda taken: taken.time, default=None)
         if best is None or best.time > after:

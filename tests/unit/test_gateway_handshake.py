@@ -177,3 +177,13 @@ def test_an_edge_told_again_after_an_older_one_is_the_same_edge() -> None:
         handshake.value(OPERATION, time, counter, 0)
         handshake.trigger(time, counter, 0)
     assert sorted(cycle.edge.counter or 0 for cycle in handshake.finished(0)) == [1, 2]
+
+
+def test_a_counter_met_for_the_first_time_takes_no_later_operation() -> None:
+    """A machine showed its count of 2 at subscribing, then told the edges 1 and 2 from its queue."""
+    handshake = Handshake("cycle", [OPERATION], 10**9, counter_of=lambda value: int(value))
+    handshake.trigger(0, 2, 0)
+    for time, counter in ((200, 1), (400, 2)):
+        handshake.value(OPERATION, time, counter, 0)
+        handshake.trigger(time, counter, 0)
+    assert [(cycle.edge.time, cycle.edge.counter) for cycle in handshake.finished(0)] == [(200, 1), (400, 2)]

@@ -49,4 +49,4 @@ def serve(plant: PlantFile, stop: threading.Event) -> None:
                 )
     finally:
         remove_run(plant.dir, PART)
-        server.stop()
+        server.stop(1.5)  # a part has 5 s for everything
