@@ -114,7 +114,10 @@ class MachineDetector:
             self._broken = False
         pace.see(step.elapsed)
         self._judged = model.time = step.time
-        said += self._findings.see(step)
+        for finding in self._findings.see(step):
+            said.append(finding)
+            if finding.phase == "closed" and finding.signals:
+                model.level.forget(finding.signals[0].signal)
         values = self._with_held(step)
         if values:
             said += self._episodes.see(step, model.step(values), model)

@@ -215,6 +215,14 @@ def test_a_stuck_sensor_is_a_finding_about_the_data_within_30_steps() -> None:
     assert found[1].ended is not None
 
 
+def test_what_a_stuck_sensor_said_is_not_its_level() -> None:
+    other = Context("EXECUTE", "PUMP-A", None, "T-2")
+    machine = Machine().run(600).under(other).run(200, lambda row: row | {"torque": 29.5}).run(300)
+    assert [event.rule for event in said(machine, finding="data_quality")] == ["stuck", "stuck"]
+    assert said(machine) == []
+    assert phases(said(machine.run(60, shift(torque=8.0))))[:1] == ["opened"]
+
+
 def test_a_sensor_that_is_sent_by_exception_is_stuck_when_it_is_silent() -> None:
     silent = Machine().run(600).run(60, lambda row: {name: value for name, value in row.items() if name != "coolant"})
     found = said(silent, finding="data_quality")

@@ -155,6 +155,12 @@ class LevelMonitor(base.AnomalyDetector, base.Transformer):
             level.z = 0.0
         self.restart(anew=True)
 
+    def forget(self, name: str) -> None:
+        """The level of signal ``name`` was learned from values that were not its own (a stuck sensor): learn it anew, keep its scale."""
+        level = self.levels.get(name)
+        if level is not None:
+            level.on, level.fast_n, level.ref_n, level.held, level.grace, level.last = False, 0, 0, 0, 0, None
+
     def _known(self, level: Level) -> bool:
         return level.ref_n >= (self.settle if level.wander_n >= self.warm_up else self.warm_up)
 
