@@ -21,7 +21,7 @@ from shinkei_store.position import partition_streams
 _FRAMES = """
 select f.first, f.body from frame f
 where f.stream_id = (select id from stream where epoch = %s and machine = %s and kind = %s) and f.first + f.n > %s
-order by f.first limit %s"""
+order by f.first, f.n limit %s"""
 
 _EVENTS = """
 select e.stream_number, e.type, e.body from event_raw e
@@ -67,7 +67,7 @@ def read_items(conn: psycopg.Connection[Any], name: str, number: int, limit: int
         for type, event in read_events(conn, stream, number, limit):
             mark = event.gap_before
             items.append(Item(stream, event.number, 1, mark.begin if mark else None, type, event, recorded=True))
-    items.sort(key=lambda item: item.first)
+    items.sort(key=lambda item: (item.first, item.count))
     return items[:limit]
 
 

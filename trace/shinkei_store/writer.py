@@ -123,13 +123,15 @@ class Writer:
         others: list[tuple[Any, ...]] = []
         last: dict[int, tuple[Any, ...]] = {}
         minutes: dict[tuple[int, int], Bucket] = {}
-        kept = [(stream_id, frame) for stream_id, frame in frames if frame.count]
+        # An empty frame says that nothing happened; only one that carries a gap must be found again by who reads the record.
+        kept = [(stream_id, frame) for stream_id, frame in frames if frame.count or frame.gap_before is not None]
         with self._conn.cursor().copy(
             "copy frame (stream_id, first, n, t0, t1, received, production, body) from stdin (format binary)"
         ) as copy:
             copy.set_types(["int4", "int8", "int4", "int8", "int8", "timestamptz", "int8", "bytea"])
             for stream_id, frame in kept:
-                low, high = frame.t0 + min(frame.dt), frame.t0 + max(frame.dt)
+                low, high = frame.t0 + min(frame.dt, default=0), frame.t0 + max(frame.dt, default=0)
+                received = timestamp(frame.received[-1][1]) if frame.received else datetime.now(UTC)
                 body = _compressor.compress(encode(frame))
                 copy.write_row(
                     (
@@ -138,7 +140,7 @@ class Writer:
                         frame.count,
                         low,
                         high,
-                        timestamp(frame.received[-1][1]),
+                        received,
                         frame.production,
                         body,
                     )
