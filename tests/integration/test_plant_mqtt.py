@@ -119,6 +119,7 @@ def test_an_offline_session_loses_nothing_at_our_mosquitto(tmp_path: Path) -> No
         found.stop()
 
 
+@pytest.mark.long
 def test_the_plant_starts_its_broker_again(tmp_path: Path) -> None:
     import psutil
 
