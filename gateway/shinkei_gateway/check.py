@@ -13,10 +13,12 @@ import msgspec
 from shinkei_events.errors import NotConnected
 from shinkei_events.settings import PlantFile, section
 from shinkei_gateway.mqtt.client import Connection
+from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.session import Session
-from shinkei_gateway.settings import FileSource, GatewaySettings, MqttSource, OpcuaSource, Source, sources_of
+from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.settings import FileSource, GatewaySettings, Source, sources_of
 
 COLUMNS = ("what", "state", "detail")
 

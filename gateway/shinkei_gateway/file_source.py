@@ -23,7 +23,8 @@ from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.machine_json import HistoryLine, energy_draft, operation_draft, parse, setup_draft, state_draft
 from shinkei_gateway.quality import clean
 from shinkei_gateway.quarantine import refused
-from shinkei_gateway.settings import MACHINE, FileSource
+from shinkei_gateway.settings import FileSource
+from shinkei_gateway.strict import MACHINE
 from shinkei_gateway.taking import Taker, wait_room
 from shinkei_gateway.telemetry import SourceCrashed, SourceFinished
 

@@ -17,10 +17,11 @@ from shinkei_events.model.frame import Value
 from shinkei_events.model.machine import EnergyCounted, MachineStateChanged, SetupChanged, State
 from shinkei_events.model.operation import Operation, OperationKind, Parameter, QualityReading, Resources, Result, Unit
 from shinkei_gateway.intake import Draft
-from shinkei_gateway.settings import Medium, SetupType
 
 _PATH = re.compile(r" - at `(.*)`$")
 T = TypeVar("T")
+Medium = Literal["electricity", "compressed_air", "gas", "water", "heat"]
+SetupType = Literal["tool", "program", "material", "fixture", "operator_group"]
 
 
 class OperationSaid(msgspec.Struct, frozen=True, kw_only=True):

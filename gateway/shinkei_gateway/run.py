@@ -26,10 +26,12 @@ from shinkei_gateway.intake import Intake
 from shinkei_gateway.kafka_link import KafkaLink
 from shinkei_gateway.lock import FolderLock
 from shinkei_gateway.metrics import BooksCollector
+from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.reconcile import Books
-from shinkei_gateway.settings import GatewaySettings, MqttSource, OpcuaSource, Source, sources_of
+from shinkei_gateway.settings import GatewaySettings, Source, sources_of
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
 from shinkei_gateway.spool.spool import Spool, open_spool

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from shinkei_gateway.machine_json import SetupSaid, parse
-from shinkei_gateway.settings import SetupNode
+from shinkei_gateway.opcua.settings import SetupNode
 
 
 class Mounted(msgspec.Struct, frozen=True, kw_only=True):

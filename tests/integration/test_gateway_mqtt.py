@@ -17,8 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
+from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
-from shinkei_gateway.settings import MqttSource
 from shinkei_plant.broker import Broker
 from tests.support.completeness import compare
 from tests.support.fake_intake import FakeIntake

@@ -14,8 +14,8 @@ from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
-from shinkei_gateway.settings import OpcuaSource
 from tests.support.completeness import Verdict, compare
 from tests.support.counting_machine import URI, CountingMachine, settings
 from tests.support.fake_intake import FakeIntake

@@ -13,7 +13,11 @@ import pytest
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import strict
 from shinkei_gateway import settings as module
-from shinkei_gateway.settings import FileSource, GatewaySettings, MqttSource, OpcuaSource, sources_of
+from shinkei_gateway.mqtt import settings as mqtt_settings
+from shinkei_gateway.mqtt.settings import MqttSource
+from shinkei_gateway.opcua import settings as opcua_settings
+from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.settings import FileSource, GatewaySettings, sources_of
 
 
 @pytest.fixture
@@ -34,7 +38,8 @@ def test_the_sample_is_right(sample: dict[str, Any]) -> None:
 
 
 def test_the_sample_has_every_key_there_is(sample: dict[str, Any]) -> None:
-    structs = [s for s in vars(module).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
+    rooms = [module, mqtt_settings, opcua_settings]
+    structs = [s for m in rooms for s in vars(m).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
     wanted = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
     assert wanted - keys(sample) == set()
 

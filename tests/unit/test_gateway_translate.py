@@ -13,8 +13,8 @@ from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import Sample
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.translate import Translated, Translator
-from shinkei_gateway.settings import OpcuaSource
 
 S = 1_000_000_000
 T = 1_700_000_000 * S

@@ -14,7 +14,8 @@ import zstandard
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import Duration, load_plant, section
 from shinkei_gateway.machine_json import HistoryLine
-from shinkei_gateway.settings import GatewaySettings, OpcuaSource, sources_of
+from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.settings import GatewaySettings, sources_of
 from shinkei_plant import catalog, truth
 from shinkei_plant.clock import CATCH_UP, PlantClock
 from shinkei_plant.faults import FAULTS, Planned, story

@@ -20,7 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from shinkei_events.errors import NotConnected
-from shinkei_gateway.settings import MqttSource
+from shinkei_gateway.mqtt.settings import MqttSource
 
 MOST_WAITING = 2_000
 SESSION_EXPIRY_S = 0xFFFF_FFFF

@@ -14,8 +14,9 @@ import msgspec
 from shinkei_events.errors import BadField
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import EnergySaid, OperationSaid, Said, SetupSaid, StateSaid, draft_of, parse
+from shinkei_gateway.mqtt.settings import TopicMap
 from shinkei_gateway.quality import clean
-from shinkei_gateway.settings import MACHINE, TopicMap
+from shinkei_gateway.strict import MACHINE
 
 _SAID: dict[str, type[Said]] = {
     "state": StateSaid,

@@ -23,8 +23,8 @@ from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.client import Connection, Message
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping
+from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.quarantine import refused
-from shinkei_gateway.settings import MqttSource
 from shinkei_gateway.taking import Taker, wait_room
 from shinkei_gateway.telemetry import SourceConnected, SourceCrashed, SourceLost
 

@@ -9,8 +9,8 @@ from shinkei_gateway.handshake import OPERATION, Cycle, Handshake
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.quarantine import refused
-from shinkei_gateway.settings import OpcuaSource
 
 
 class Cycles:

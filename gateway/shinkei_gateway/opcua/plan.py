@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shinkei_gateway.handshake import OPERATION
-from shinkei_gateway.settings import OpcuaSource
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.state import COMPANIONS
 
 

@@ -22,8 +22,8 @@ from shinkei_gateway.intake import Batch, Draft
 from shinkei_gateway.opcua.plan import Item, plan
 from shinkei_gateway.opcua.sample import Sample, nanoseconds, sample_of
 from shinkei_gateway.opcua.session import Session
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.translate import Translated, Translator
-from shinkei_gateway.settings import OpcuaSource
 from shinkei_gateway.taking import Taker
 from shinkei_gateway.telemetry import NodesRefused, SourceConnected, SourceCrashed, SourceLost
 

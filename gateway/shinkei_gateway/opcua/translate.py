@@ -19,9 +19,9 @@ from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
+from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.quality import BAD, BAD_DECODING, clean, is_overflow
 from shinkei_gateway.quarantine import quarantined, refused
-from shinkei_gateway.settings import OpcuaSource
 from shinkei_gateway.setup import Slots
 from shinkei_gateway.state import Change, MachineState
 

@@ -1,0 +1,138 @@
+"""An OPC UA source in plant.toml: the server, the nodes watched and what each of them is. Checked offline."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+from shinkei_events.errors import BadConfig
+from shinkei_events.model.machine import State
+from shinkei_events.settings import Duration
+from shinkei_gateway.machine_json import Medium, SetupType
+from shinkei_gateway.strict import Strict, address, machine_id, once
+
+NODE = re.compile(r"(?:nsu=[^;]+;)?(?:i=\d+|s=.+|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]+)", re.DOTALL)
+QUEUE_MIN, QUEUE_MAX = 10, 10_000
+
+
+class SignalNode(Strict, frozen=True):
+    """``node`` is the signal ``name``; ``sampling`` and ``queue`` override the source's."""
+
+    node: str
+    name: str
+    sampling: Duration | None = None
+    queue: int | None = None
+
+
+class StateNodes(Strict, frozen=True):
+    """``node`` holds a PackML state or a code that ``map`` knows; the others, where there are such nodes, what holds with it."""
+
+    node: str
+    reason: str | None = None
+    product: str | None = None
+    recipe: str | None = None
+    tool: str | None = None
+    map: dict[str, State] = {}
+
+
+class SetupNode(Strict, frozen=True):
+    """``node`` holds what is mounted on ``slot``: its id as text, or a JSON object ``{unit, item?, certainty?, …}``; empty: nothing."""
+
+    slot: str
+    node: str
+    type: SetupType
+
+
+class EnergyNode(Strict, frozen=True):
+    """``node`` is a counter of ``medium`` in ``unit``."""
+
+    node: str
+    medium: Medium
+    unit: str
+
+
+class HandshakeNodes(Strict, frozen=True):
+    """When ``trigger`` rises (a counter changes, a flag becomes true) a cycle is done: its values become one operation.
+
+    ``operation``: a text node with the operation as JSON; ``readings``: name to node, added to its readings. What has not
+    come ``timeout`` after the edge is unknown.
+    """
+
+    name: str
+    trigger: str
+    operation: str | None = None
+    readings: dict[str, str] = {}
+    timeout: Duration = Duration(2.0)
+
+
+class OpcuaSource(Strict, frozen=True, tag_field="type", tag="opcua"):
+    """One machine behind an OPC UA server. ``security`` has no default: ``none`` must be said by name.
+
+    ``outage``: how long a cut the server's queues should bridge; with ``sampling`` it gives the queue size asked for.
+    ``lost_after``: the machine's state becomes NO_DATA when it was away this long. ``retry``: longest pause between attempts.
+    """
+
+    url: str
+    machine: str
+    security: Literal["none"]
+    publish: Duration = Duration(0.1)
+    sampling: Duration = Duration(0.05)
+    outage: Duration = Duration(30.0)
+    queue: int | None = None
+    keepalive: Duration = Duration(2.0)
+    timeout: Duration = Duration(4.0)
+    retry: Duration = Duration(5.0)
+    lost_after: Duration = Duration(5.0)
+    clock_limit: Duration = Duration(5.0)
+    signals: list[SignalNode] = []
+    state: StateNodes | None = None
+    setup: list[SetupNode] = []
+    energy: EnergyNode | list[EnergyNode] = []
+    handshakes: list[HandshakeNodes] = []
+
+    def energy_nodes(self) -> list[EnergyNode]:
+        """One or several, as a list."""
+        return self.energy if isinstance(self.energy, list) else [self.energy]
+
+    def queue_of(self, signal: SignalNode | None = None) -> int:
+        """The queue size asked of the server for a signal (or any other node)."""
+        own = signal.queue if signal is not None and signal.queue is not None else self.queue
+        if own is not None:
+            return own
+        sampling = signal.sampling if signal is not None and signal.sampling is not None else self.sampling
+        return max(QUEUE_MIN, min(QUEUE_MAX, math.ceil(self.outage / max(sampling, 0.001))))
+
+
+def check_opcua(source: OpcuaSource, where: str) -> None:
+    """Raises `BadConfig` with the key below ``where``."""
+    address(f"{where}.url", source.url, "opc.tcp")
+    machine_id(f"{where}.machine", source.machine)
+    names = [signal.name for signal in source.signals]
+    once(f"{where}.signals", names)
+    once(f"{where}.setup", [setup.slot for setup in source.setup])
+    once(f"{where}.handshakes", [handshake.name for handshake in source.handshakes])
+    for at, signal in enumerate(source.signals):
+        node_id(f"{where}.signals[{at}].node", signal.node)
+    if source.state is not None:
+        for role in ("node", "reason", "product", "recipe", "tool"):
+            node_id(f"{where}.state.{role}", getattr(source.state, role))
+    for at, setup in enumerate(source.setup):
+        node_id(f"{where}.setup[{at}].node", setup.node)
+    for energy in source.energy_nodes():
+        node_id(f"{where}.energy.node", energy.node)
+    for at, handshake in enumerate(source.handshakes):
+        here = f"{where}.handshakes[{at}]"
+        node_id(f"{here}.trigger", handshake.trigger)
+        node_id(f"{here}.operation", handshake.operation)
+        for name, node in handshake.readings.items():
+            node_id(f"{here}.readings.{name}", node)
+        if handshake.operation is None and not handshake.readings:
+            raise BadConfig(here, handshake.name, "an operation node or readings: an edge without values says nothing")
+
+
+def node_id(key: str, value: str | None) -> None:
+    """Raises `BadConfig` unless ``value`` is a node id by namespace URI (or none)."""
+    if value is not None and not NODE.fullmatch(value):
+        hint = "by namespace URI like nsu=urn:maker:machine;s=Name (an index ns=2 may change when the server restarts)"
+        raise BadConfig(key, value, hint)

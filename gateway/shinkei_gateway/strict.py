@@ -1,0 +1,40 @@
+"""What the settings of all sources share: unknown keys are errors, ids and addresses have one form. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shinkei_events.errors import BadConfig
+
+MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Unknown keys are errors."""
+
+
+def machine_id(key: str, value: str) -> None:
+    """Raises `BadConfig` unless ``value`` may be the short id of a machine, gateway, shard or source."""
+    if not MACHINE.fullmatch(value):
+        raise BadConfig(key, value, "letters, digits and _ . : - only, at most 128")
+
+
+def once(key: str, names: list[str]) -> None:
+    """Raises `BadConfig` when a name is there twice."""
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise BadConfig(key, min(twice), "is there twice")
+
+
+def address(key: str, value: str, *schemes: str) -> None:
+    """Raises `BadConfig` unless ``value`` is ``scheme://host:port`` of one of ``schemes``."""
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in schemes or not parts.hostname or port is None or parts.username or parts.password:
+        raise BadConfig(key, value, f"{' or '.join(schemes)}://host:port (user and password have keys of their own)")
