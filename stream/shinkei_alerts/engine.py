@@ -22,11 +22,12 @@ from shinkei_events.model.master import Condition
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """Master data that alarms need: conditions, titles of reasons, and the line of each machine."""
+    """Master data that alarms need: conditions, titles of reasons and of signals (``machine/signal``), and the line of each machine."""
 
     conditions: Mapping[str, Condition] = {}
     reasons: Mapping[str, Mapping[str, str]] = {}
     lines: Mapping[str, str | None] = {}
+    signals: Mapping[str, Mapping[str, str]] = {}
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -98,7 +99,7 @@ class Engine:
     def anomaly(self, event: AnomalyChanged) -> None:
         """A revision of an anomaly; its own time moves its delays."""
         for effect in conditions.of_anomaly(event, self.rules.conditions.values()):
-            self._effect(effect, words.of_anomaly(event, effect.condition, self._languages))
+            self._effect(effect, words.of_anomaly(event, effect.condition, self.rules.signals, self._languages))
         self._fire(
             {
                 name

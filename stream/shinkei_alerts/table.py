@@ -139,14 +139,15 @@ def untaken(conn: psycopg.Connection[Any]) -> list[tuple[str, bytes]]:
 
 
 def rules(conn: psycopg.Connection[Any]) -> Rules:
-    """Conditions, reasons and lines of the master data as they are now."""
+    """Conditions, reasons, lines and signals' titles of the master data as they are now."""
     found = conn.execute(
-        "select kind, name, body from v_master where kind in ('condition', 'reason', 'machine') order by name"
+        "select kind, name, body from v_master where kind in ('condition', 'reason', 'machine', 'signal') order by name"
     ).fetchall()
     return Rules(
         {name: msgspec.convert(body, Condition) for kind, name, body in found if kind == "condition"},
         {name: body.get("title", {}) for kind, name, body in found if kind == "reason"},
         {name: body["path"].rpartition("/")[0] or None for kind, name, body in found if kind == "machine"},
+        {name: body["title"] for kind, name, body in found if kind == "signal" and body.get("title")},
     )
 
 

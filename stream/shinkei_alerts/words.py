@@ -20,21 +20,28 @@ LATE_NS = 60 * 10**9
 """A page about something that began longer ago comes late, and is sent only if it still holds."""
 
 
-def of_anomaly(event: AnomalyChanged, condition: Condition, languages: tuple[str, ...]) -> dict[str, str]:
-    """Title, leading signal, observed against reference."""
-    return {language: _anomaly(event, condition, language) for language in languages}
+Titles = Mapping[str, Mapping[str, str]]
+"""By name (of a reason; ``machine/signal``), then by language."""
 
 
-def _anomaly(event: AnomalyChanged, condition: Condition, language: str) -> str:
+def of_anomaly(
+    event: AnomalyChanged, condition: Condition, signals: Titles, languages: tuple[str, ...]
+) -> dict[str, str]:
+    """Title, leading signal in the plant's words, observed against reference."""
+    return {language: _anomaly(event, condition, signals, language) for language in languages}
+
+
+def _anomaly(event: AnomalyChanged, condition: Condition, signals: Titles, language: str) -> str:
     title = _title(condition, language, event.machine, _QUALITY if event.finding == "data_quality" else {})
     if not event.signals:
         return title
     lead = event.signals[0]
+    name = signals.get(f"{event.machine}/{lead.signal}", {}).get(language) or lead.signal
     if lead.observed is None or lead.reference is None:
-        return f"{title}: {lead.signal}"
+        return f"{title}: {name}"
     unit = f" {lead.unit}" if lead.unit else ""
     shown = _AGAINST.get(language, _AGAINST["en"]).format(
-        signal=lead.signal, observed=f"{lead.observed:.4g}{unit}", reference=f"{lead.reference:.4g}{unit}"
+        signal=name, observed=f"{lead.observed:.4g}{unit}", reference=f"{lead.reference:.4g}{unit}"
     )
     return f"{title}: {shown}"
 
@@ -47,15 +54,15 @@ def _title(condition: Condition, language: str, machine: str, otherwise: Mapping
 def of_state(
     event: MachineStateChanged,
     condition: Condition,
-    reasons: Mapping[str, Mapping[str, str]],
+    reasons: Titles,
     languages: tuple[str, ...],
 ) -> dict[str, str]:
-    """Title, state, reason in the plant's words."""
+    """Title, and the reason in the plant's words; the state where the machine gives no reason."""
     found = {}
     for language in languages:
         title = _title(condition, language, event.machine, _NO_DATA if event.state == "NO_DATA" else {})
         reason = reasons.get(event.reason or "", {}).get(language) or event.reason
-        found[language] = f"{title}: {event.state}" + (f" ({reason})" if reason else "")
+        found[language] = f"{title}: {reason or event.state}"
     return found
 
 

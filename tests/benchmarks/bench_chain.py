@@ -1,7 +1,7 @@
 """``chain.embedded.values_per_s`` and ``chain.kafka.values_per_s``: OPC UA machines → gateway → log → recorder, detector, lineage, alarms.
 
-Machines play made recordings (50 signals at 10 Hz each, source time = the moment of writing) for a minute at rising rates; a rate counts
-when every value said is recorded exactly once and the record is never more than three seconds behind at the end. The machines' own CPU
+Machines play made recordings (50 signals at 10 Hz each, source time = the moment of writing) for a minute at rising rates, in state EXECUTE, so
+that the detector judges every value; a rate counts when every value said is recorded exactly once and the record is never more than three seconds behind at the end. The machines' own CPU
 is said apart: it is not ours.
 """
 
@@ -178,7 +178,7 @@ def _config(names: list[str], ports: dict[str, int], log: str) -> str:
         signals = ", ".join(f'{{ name = "s{n}", node = "nsu={uri(name)};s=Signals.s{n}" }}' for n in range(SIGNALS))
         lines.append(
             f'[gateway.sources.{name}]\ntype = "opcua"\nurl = "opc.tcp://127.0.0.1:{ports[name]}/"\nmachine = "{name}"\nsecurity = "none"\n'
-            f"sampling = \"50ms\"\nsignals = [ {signals} ]"
+            f"sampling = \"50ms\"\nstate = {{ node = \"nsu={uri(name)};s=State\" }}\nsignals = [ {signals} ]"
         )  # fmt: skip
     lines += [f'[[machines]]\nname = "{name}"\npath = "bench/area/line/{name}"' for name in names]
     return "\n".join(lines) + "\n"

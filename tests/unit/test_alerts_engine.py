@@ -33,7 +33,7 @@ def test_a_fault_that_lasts_is_raised_when_its_delay_is_over_in_the_machines_own
     made.passed("M1", T0 + 15 * S)
     assert told(made) == [("raised", 15.0)]
     assert only(made).active_since == T0 + 10 * S
-    assert only(made).text == {"ja": "M1 異常停止: ABORTED (主軸)", "en": "M1 aborted: ABORTED (spindle)"}
+    assert only(made).text == {"ja": "M1 異常停止: 主軸", "en": "M1 aborted: spindle"}
     assert only(made).line == "s/a/line1"
 
 
@@ -152,6 +152,13 @@ def test_a_stream_that_stands_still_is_overtaken() -> None:
     assert not made.alarms
     made.overtake(T0 + 5 * S)
     assert told(made) == [("raised", 5.0)]
+
+
+def test_a_signal_is_named_in_the_words_of_the_plant() -> None:
+    made = engine(msgspec.structs.replace(RULES, signals={"M1/torque": {"ja": "トルク"}}))
+    made.anomaly(anomaly("opened", 0))
+    assert "トルク 55 Nm" in only(made).text["ja"]
+    assert "torque 55 Nm" in only(made).text["en"]  # no word for it in this language: the signal's own name
 
 
 @pytest.mark.parametrize("late", [False, True])
