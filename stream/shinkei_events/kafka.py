@@ -191,3 +191,20 @@ def ensure_topics(log: LogAddress, replication: int = 1, timeout: float = 30.0) 
 
 def _quiet(error: KafkaError) -> None:
     """Connection errors show as missing progress; the parts report those once."""
+
+
+def is_record(consumer: Consumer, message: Message) -> bool:
+    """Whether ``message`` is a record to take. An offset out of range goes on at the oldest record there is: watermarks decide what is done already.
+
+    Raises `NotConnected` for an error that the client does not recover from.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        place = TopicPartition(message.topic() or "", message.partition() or 0)
+        place.offset, _ = consumer.get_watermark_offsets(place, timeout=5)
+        consumer.seek(place)
+    elif error.fatal():
+        raise NotConnected(f"the log: {error.str()}")
+    return False

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from shinkei_events import kafka
 from shinkei_events.envelope import Opened, open_record
-from shinkei_events.errors import BadInput, Fenced, NotConnected
+from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.health import Health
 from shinkei_events.identity import Kind
 from shinkei_events.model.frame import Frame
@@ -26,8 +26,9 @@ from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_store import position, record
 from shinkei_store.follower import Follower, Item, Use
+from shinkei_store.lives import live
 from shinkei_store.pool import connect
-from shinkei_store.runtime_telemetry import PartitionFenced, PartitionLoaded, PeerAway, PeerBack, RecordRefused
+from shinkei_store.runtime_telemetry import PartitionLoaded, RecordRefused
 
 COMMIT_S = 0.2
 LOOK_S = 1.0
@@ -135,17 +136,9 @@ class _Run:
 
     # ---- records -----------------------------------------------------------------------------------------------------
     def _take(self, consumer: Consumer, message: Message) -> None:
-        error = message.error()
         topic, partition = message.topic() or "", message.partition() or 0
-        if error is not None:
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:
-                low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=5)
-                consumer.seek(TopicPartition(topic, partition, low))
-            elif error.fatal():
-                raise NotConnected(f"the log: {error.str()}")
-            return
         held = self._partitions.get((topic, partition))
-        if held is None:
+        if not kafka.is_record(consumer, message) or held is None:
             return
         held.position, held.moved = (message.offset() or 0) + 1, True
         self._uses += 1
@@ -238,19 +231,4 @@ def run_consumer(
     plant: PlantFile, name: str, part: str, handler: Handler, stop: threading.Event, health: Health
 ) -> None:
     """Run ``handler`` as consumer ``name`` with the rights of ``part`` until ``stop``. Peers that are away are waited for, for ever."""
-    away = False
-    while not stop.is_set():
-        try:
-            life = _Run(plant, name, part, handler, health, stop)
-            if away:
-                away = False
-                emit(PeerBack(name))
-            life.run()
-        except Fenced as error:
-            emit(PartitionFenced(name, str(error)))
-        except (psycopg.Error, NotConnected, KafkaException) as error:
-            health.update(ready=False, error=str(error))
-            if not away:
-                away = True
-                emit(PeerAway(name, str(error)))
-            stop.wait(0.5)
+    live(name, lambda: _Run(plant, name, part, handler, health, stop), health, stop)

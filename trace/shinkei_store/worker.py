@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from shinkei_events import kafka
 from shinkei_events.envelope import open_record, seal
-from shinkei_events.errors import BadInput, Fenced, NotConnected
+from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.health import Health
 from shinkei_events.identity import Kind, StreamId, digest
 from shinkei_events.model.progress import Command, Progress, Recorded, SendAgain
@@ -24,9 +24,10 @@ from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_events.topics import PRODUCTION, PROGRESS, QUARANTINE, SIGNALS
 from shinkei_store import position
+from shinkei_store.lives import live
 from shinkei_store.pool import connect
 from shinkei_store.recorder import Accepted, Ask, Recorder
-from shinkei_store.runtime_telemetry import GapRecorded, HoleAsked, PartitionFenced, PeerAway, PeerBack, RecordRefused
+from shinkei_store.runtime_telemetry import GapRecorded, HoleAsked, RecordRefused
 from shinkei_store.writer import Writer
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -98,16 +99,9 @@ class _Life:
 
     # ---- records -----------------------------------------------------------------------------------------------------
     def _take(self, consumer: Consumer, message: Message) -> None:
-        topic, partition, error = message.topic() or "", message.partition() or 0, message.error()
-        if error is not None:
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:
-                low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=5)
-                consumer.seek(TopicPartition(topic, partition, low))
-            elif error.fatal():
-                raise NotConnected(f"the log: {error.str()}")
-            return
+        topic, partition = message.topic() or "", message.partition() or 0
         held = self._partitions.get((topic, partition))
-        if held is None:
+        if not kafka.is_record(consumer, message) or held is None:
             return
         held.position, held.moved = (message.offset() or 0) + 1, True
         self._moved += 1
@@ -244,19 +238,4 @@ class _Life:
 
 def record(plant: PlantFile, health: Health, stop: threading.Event) -> None:
     """Record until ``stop``."""
-    away = False
-    while not stop.is_set():
-        try:
-            life = _Life(plant, health, stop)
-            if away:
-                away = False
-                emit(PeerBack(plant.store.recorder))
-            life.run()
-        except Fenced as error:
-            emit(PartitionFenced(plant.store.recorder, str(error)))
-        except (psycopg.Error, NotConnected, KafkaException) as error:
-            health.update(ready=False, error=str(error))
-            if not away:
-                away = True
-                emit(PeerAway(plant.store.recorder, str(error)))
-            stop.wait(0.5)
+    live(plant.store.recorder, lambda: _Life(plant, health, stop), health, stop)
