@@ -12,7 +12,8 @@ import msgspec
 
 from shinkei_events.errors import NotConnected
 from shinkei_events.settings import PlantFile, section
-from shinkei_gateway.mqtt.client import Connection
+from shinkei_gateway.mqtt.broker_settings import dial
+from shinkei_gateway.mqtt.dial import connection as connection_of
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import sample_of
@@ -77,12 +78,10 @@ async def _opcua(name: str, source: OpcuaSource) -> tuple[str, str]:
 async def _mqtt(source: MqttSource, folder: Path) -> tuple[str, str]:
     """With a client id of its own, so that a running gateway keeps its session."""
     probe = msgspec.structs.replace(source, client_id=f"{source.client_id}-check")
-    connection = Connection(
-        probe, source.password.reveal(folder) if source.password is not None else None, lambda: 0, keep_session=False
-    )
+    connection = connection_of(dial(probe, folder, keep_session=False), lambda: 0)
     try:
         await connection.connect()
-        await connection.subscribe([topic.filter for topic in source.topics])
+        await connection.subscribe([topic.filter for topic in source.topics], source.qos)
     finally:
         await connection.close()
     return "ok", f"{len(source.topics)} topic filters granted"

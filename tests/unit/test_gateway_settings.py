@@ -13,6 +13,7 @@ import pytest
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import strict
 from shinkei_gateway import settings as module
+from shinkei_gateway.mqtt import broker_settings
 from shinkei_gateway.mqtt import settings as mqtt_settings
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.opcua import settings as opcua_settings
@@ -38,7 +39,7 @@ def test_the_sample_is_right(sample: dict[str, Any]) -> None:
 
 
 def test_the_sample_has_every_key_there_is(sample: dict[str, Any]) -> None:
-    rooms = [module, mqtt_settings, opcua_settings]
+    rooms = [module, broker_settings, mqtt_settings, opcua_settings]
     structs = [s for m in rooms for s in vars(m).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
     wanted = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
     assert wanted - keys(sample) == set()
@@ -73,6 +74,10 @@ def test_defaults_are_inherited_and_overridden(sample: dict[str, Any]) -> None:
         (("sources", "cell", "topics", 0, "filter"), "a/#/b", "gateway.sources.cell.topics[0].filter"),
         (("sources", "cell", "topics", 0, "signal"), "", "gateway.sources.cell.topics[0].signal"),
         (("sources", "cell", "topics", 0, "time"), "ts", "gateway.sources.cell.topics[0].time"),
+        (("sources", "cell", "ca"), "pki/ca.pem", "gateway.sources.cell.ca"),
+        (("sources", "cell", "url"), "mqtt://x:1883", "gateway.sources.cell.ca"),
+        (("sources", "cell", "key"), None, "gateway.sources.cell.cert"),
+        (("sources", "cell", "keepalive"), "0s", "gateway.sources.cell.keepalive"),
         (("defaults", "mqtt", "qoss"), 1, "gateway.sources.cell"),
     ],
 )

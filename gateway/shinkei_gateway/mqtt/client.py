@@ -1,7 +1,7 @@
 """One connection to an MQTT broker through paho, in paho's thread; messages come into the event loop in order, acknowledged by hand.
 
-Made fresh for every attempt; the session is the broker's. When the loop does not keep up, the thread stops reading and the broker
-holds the rest.
+A `Connection`. Made fresh for every attempt; the session is the broker's. When the loop does not keep up, the thread stops reading and
+the broker holds the rest. paho confirms a QoS 2 message to the broker before it hands it over, so a crash in between loses it.
 """
 
 from __future__ import annotations
@@ -10,96 +10,113 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from shinkei_events.errors import NotConnected
-from shinkei_gateway.mqtt.settings import MqttSource
+from shinkei_gateway.mqtt.connection import LARGEST_PACKET, SESSION_EXPIRY_S, Dial, Limits, Message
 
 MOST_WAITING = 2_000
-SESSION_EXPIRY_S = 0xFFFF_FFFF
-"""MQTT 5: the session never expires by itself (3.1.2.11.2)."""
 
 
-class Message(NamedTuple):
-    """A message as it came; ``received`` ns UTC. ``is_again``: the broker says it may have been delivered before."""
+class PahoConnection:
+    """Use as `Connection` says."""
 
-    topic: str
-    payload: bytes
-    qos: int
-    mid: int
-    is_again: bool
-    received: int
-
-
-class Connection:
-    """Use: `connect`, `subscribe`, `take`, `acknowledge`; ``lost`` tells the end; `close`. ``keep_session`` False: only to try."""
-
-    def __init__(
-        self, settings: MqttSource, password: str | None, clock: Callable[[], int], *, keep_session: bool = True
-    ) -> None:
-        self._settings, self._clock, self._keep_session = settings, clock, keep_session
+    def __init__(self, dial: Dial, clock: Callable[[], int]) -> None:
+        self._dial, self._clock = dial, clock
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Message] = deque()
         self._some = asyncio.Event()
         self._room = threading.Event()
         self._room.set()
-        self._granted: dict[int | None, asyncio.Future[None]] = {}
+        self._answers: dict[tuple[str, int | None], asyncio.Future[None]] = {}
         self._accepted: asyncio.Future[bool] = self._loop.create_future()
+        self._limits = Limits()
         self.lost: asyncio.Future[str] = self._loop.create_future()
-        is_5 = settings.protocol == "5"
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, settings.client_id, clean_session=None if is_5 else not keep_session,
-            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False, manual_ack=True,
-        )  # fmt: skip
-        self._client.connect_timeout = float(settings.timeout)
-        if settings.user is not None:
-            self._client.username_pw_set(settings.user, password)
+        self._client = self._made(dial)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_message, self._client.on_subscribe = self._on_message, self._on_subscribe
+        self._client.on_publish, self._client.on_unsubscribe = self._on_publish, self._on_unsubscribe
+
+    @staticmethod
+    def _made(dial: Dial) -> paho.Client:
+        is_5 = dial.protocol == "5"
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, dial.client_id, clean_session=None if is_5 else not dial.keep_session,
+            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False, manual_ack=True,
+        )  # fmt: skip
+        client.connect_timeout = dial.timeout
+        if dial.user is not None:
+            client.username_pw_set(dial.user, dial.password)
+        if dial.tls is not None:
+            client.tls_set_context(dial.tls)
+        if dial.will is not None:
+            client.will_set(dial.will.topic, dial.will.payload, dial.will.qos, dial.will.retain)
+        return client
+
+    @property
+    def limits(self) -> Limits:
+        """See `Connection`."""
+        return self._limits
 
     async def connect(self) -> bool:
-        """Whether the broker still had our session. Raises `NotConnected`."""
-        parts = urlsplit(self._settings.url)
+        """See `Connection`."""
+        dial = self._dial
         more: dict[str, Any] = {}
-        if self._settings.protocol == "5":
+        if dial.protocol == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S if self._keep_session else 0
-            more = {"clean_start": not self._keep_session, "properties": properties}
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S if dial.keep_session else 0
+            properties.ReceiveMaximum = dial.receive_maximum
+            properties.MaximumPacketSize = LARGEST_PACKET
+            more = {"clean_start": not dial.keep_session, "properties": properties}
         try:
-            await asyncio.to_thread(
-                self._client.connect,
-                parts.hostname or "",
-                parts.port or 1883,
-                max(1, round(self._settings.keepalive)),
-                **more,
-            )
+            await asyncio.to_thread(self._client.connect, dial.host, dial.port, max(1, round(dial.keepalive)), **more)
             self._client.loop_start()
-            return await asyncio.wait_for(asyncio.shield(self._accepted), self._settings.timeout)
+            return await asyncio.wait_for(asyncio.shield(self._accepted), dial.timeout)
         except (OSError, TimeoutError, ValueError) as error:
             raise NotConnected(str(error) or "no answer in time") from error
 
-    async def subscribe(self, filters: list[str]) -> None:
-        """Raises `NotConnected` when the broker refuses one."""
-        wanted: list[tuple[str, int]] = [(name, self._settings.qos) for name in filters]
-        code, mid = self._client.subscribe(wanted)
-        if code != paho.MQTT_ERR_SUCCESS:
-            raise NotConnected(paho.error_string(code))
-        granted = self._granted.setdefault(mid, self._loop.create_future())
+    async def subscribe(self, filters: Sequence[str], qos: int) -> None:
+        """See `Connection`."""
+        wanted: list[tuple[str, int]] = [(name, qos) for name in filters]
+        await self._answered("subscribe", *self._client.subscribe(wanted))
+
+    async def unsubscribe(self, filters: Sequence[str]) -> None:
+        """See `Connection`."""
+        if filters:
+            await self._answered("unsubscribe", *self._client.unsubscribe(list(filters)))
+
+    async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:
+        """See `Connection`."""
         try:
-            await asyncio.wait_for(granted, self._settings.timeout)
-        except TimeoutError as error:
-            raise NotConnected("no answer to the subscription in time") from error
+            info = self._client.publish(topic, payload, qos, retain)
+        except ValueError as error:  # too large for this client, a wildcard in the topic
+            raise NotConnected(f"{topic} cannot be published: {error}") from error
+        await self._answered("publish", info.rc, info.mid)
+
+    async def _answered(self, what: str, code: MQTTErrorCode, mid: int | None) -> None:
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise NotConnected(paho.error_string(code))
+        answer = self._answers[what, mid] = self._loop.create_future()
+        try:
+            done, _ = await asyncio.wait({answer, self.lost}, timeout=self._dial.timeout, return_when="FIRST_COMPLETED")
+        finally:
+            self._answers.pop((what, mid), None)
+        if answer in done:
+            answer.result()
+            return
+        raise NotConnected(
+            self.lost.result() if self.lost.done() else f"no answer to {what} in {self._dial.timeout:g} s"
+        )
 
     async def take(self, most: int, wait: float) -> list[Message]:
-        """Up to ``most`` messages in the order received; none when ``wait`` seconds pass without."""
-        if not self._waiting:
+        """See `Connection`."""
+        if not self._waiting and not self.lost.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._some.wait(), wait)
         self._some.clear()
@@ -110,29 +127,35 @@ class Connection:
             self._room.set()
         return found
 
-    def acknowledge(self, messages: list[Message]) -> None:
-        """PUBACK (PUBCOMP) in the order received. Only for what is durable."""
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """See `Connection`: PUBACK."""
         for message in messages:
             if message.qos:
                 self._client.ack(message.mid, message.qos)
 
     async def close(self) -> None:
-        """Disconnect; the session stays at the broker. Never raises."""
+        """See `Connection`."""
         self._fail("closed")
         self._room.set()
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
 
     # ---- in paho's thread ------------------------------------------------------------------------------------------------
-    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._call(self._refused, f"the broker refuses: {reason}")
         else:
+            self._limits = _limits(properties)
             self._call(_settle, self._accepted, bool(flags.session_present))
 
     def _on_subscribe(self, _client: Any, _data: Any, mid: int, reasons: list[Any], _properties: Any) -> None:
-        bad = [str(reason) for reason in reasons if reason.is_failure]
-        self._call(self._subscribed, mid, ", ".join(bad))
+        self._call(self._answer, "subscribe", mid, ", ".join(str(reason) for reason in reasons if reason.is_failure))
+
+    def _on_unsubscribe(self, _client: Any, _data: Any, mid: int, _reasons: Any, _properties: Any) -> None:
+        self._call(self._answer, "unsubscribe", mid, "")
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
+        self._call(self._answer, "publish", mid, str(reason) if reason.is_failure else "")
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._call(self._fail, f"the connection was closed: {reason}")
@@ -149,6 +172,7 @@ class Connection:
                 message.mid,
                 message.dup or message.retain,
                 self._clock(),
+                message.retain,
             )
         )
         if len(self._waiting) >= MOST_WAITING:
@@ -165,18 +189,19 @@ class Connection:
             self._accepted.set_exception(NotConnected(why))
         self._fail(why)
 
-    def _subscribed(self, mid: int, bad: str) -> None:
-        granted = self._granted.setdefault(mid, self._loop.create_future())
-        if granted.done():
+    def _answer(self, what: str, mid: int, bad: str) -> None:
+        answer = self._answers.get((what, mid))
+        if answer is None or answer.done():
             return
         if bad:
-            granted.set_exception(NotConnected(f"the broker refuses a subscription: {bad}"))
+            answer.set_exception(NotConnected(f"the broker refuses to {what}: {bad}"))
         else:
-            granted.set_result(None)
+            answer.set_result(None)
 
     def _fail(self, why: str) -> None:
         if not self.lost.done():
             self.lost.set_result(why)
+            self._some.set()
         if not self._accepted.done():
             self._accepted.set_exception(NotConnected(why))
             self._accepted.exception()  # looked at, also when nobody waits for it any more
@@ -185,3 +210,12 @@ class Connection:
 def _settle(future: asyncio.Future[bool], value: bool) -> None:
     if not future.done():
         future.set_result(value)
+
+
+def _limits(properties: Any) -> Limits:
+    found = {} if properties is None else properties.json()
+    retain = found.get("RetainAvailable")
+    return Limits(
+        found.get("SessionExpiryInterval"), found.get("ReceiveMaximum"), found.get("MaximumQoS"), None if retain is None else bool(retain),
+        found.get("MaximumPacketSize"), found.get("ServerKeepAlive"),
+    )  # fmt: skip

@@ -7,8 +7,9 @@ from typing import Literal
 import msgspec
 
 from shinkei_events.errors import BadConfig
-from shinkei_events.settings import Duration, Secret
-from shinkei_gateway.strict import Strict, address, machine_id
+from shinkei_events.settings import Duration
+from shinkei_gateway.mqtt.broker_settings import BrokerSettings, check_broker
+from shinkei_gateway.strict import Strict, machine_id
 
 
 class TopicMap(Strict, frozen=True):
@@ -29,25 +30,18 @@ class TopicMap(Strict, frozen=True):
     status: str | None = None
 
 
-class MqttSource(Strict, frozen=True, tag_field="type", tag="mqtt"):
+class MqttSource(BrokerSettings, frozen=True, kw_only=True, tag_field="type", tag="mqtt"):
     """Machines behind an MQTT broker. ``machines``: only these are taken from topics (empty: any).
 
     ``queue = "unlimited"`` promises that the broker's queue for this client is unlimited and persistent; otherwise a
     disconnection is a possible gap. ``window``: how many messages back a redelivery is recognised.
     """
 
-    url: str
-    client_id: str
     topics: list[TopicMap]
     machines: list[str] = []
-    protocol: Literal["3.1.1", "5"] = "3.1.1"
     qos: Literal[0, 1, 2] = 1
     queue: Literal["bounded", "unlimited"] = "bounded"
     window: int = 128
-    user: str | None = None
-    password: Secret | None = None
-    keepalive: Duration = Duration(15.0)
-    timeout: Duration = Duration(4.0)
     retry: Duration = Duration(5.0)
     lost_after: Duration = Duration(5.0)
     clock_limit: Duration = Duration(5.0)
@@ -55,7 +49,7 @@ class MqttSource(Strict, frozen=True, tag_field="type", tag="mqtt"):
 
 def check_mqtt(source: MqttSource, where: str) -> None:
     """Raises `BadConfig` with the key below ``where``."""
-    address(f"{where}.url", source.url, "mqtt")
+    check_broker(source, where)
     for at, machine in enumerate(source.machines):
         machine_id(f"{where}.machines[{at}]", machine)
     for at, topic in enumerate(source.topics):

@@ -20,7 +20,9 @@ from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.intake import Batch, Draft, Reading
-from shinkei_gateway.mqtt.client import Connection, Message
+from shinkei_gateway.mqtt.broker_settings import dial
+from shinkei_gateway.mqtt.connection import Connection, Message
+from shinkei_gateway.mqtt.dial import connection as connection_of
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping
 from shinkei_gateway.mqtt.settings import MqttSource
@@ -42,7 +44,7 @@ class MqttDevices:
     def __init__(self, name: str, settings: MqttSource, taker: Taker, folder: Path, *, clock: Callable[[], int] = time.time_ns,
                  uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
-        self._password = settings.password.reveal(folder) if settings.password is not None else None
+        self._dial = dial(settings, folder)
         self._mapping = Mapping(name, settings.topics, settings.machines)
         self._memory = Memory(settings.window, taker.resume(name))
         self._backoff = Backoff(settings.retry, uniform)
@@ -69,7 +71,7 @@ class MqttDevices:
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``. Errors of the connection never leave it."""
         while not stop.is_set():
-            connection = Connection(self._settings, self._password, self._clock)
+            connection = connection_of(self._dial, self._clock)
             try:
                 await self._connect(connection)
                 reason = await self._live(connection, stop)
@@ -92,7 +94,7 @@ class MqttDevices:
         await self._tell_gaps(is_present)
         memory.had_session = True
         if not is_present or memory.filters != self._mapping.filters:
-            await connection.subscribe(self._mapping.filters)
+            await connection.subscribe(self._mapping.filters, self._settings.qos)
             memory.filters = self._mapping.filters
         await self._taker.put(Batch(self.name, [], memory.state()))
         self._settles_at = time.monotonic() + SETTLE_S
