@@ -6,32 +6,37 @@ behind only in the best of several (values may be old for good reasons).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WINDOW_NS = 10_000_000_000
 MIN_SAMPLES = 3
 
 
 class Skew(NamedTuple):
-    """``skew`` ns ahead (negative: behind); ``within`` the limit again, or beyond it."""
+    """``skew`` ns ahead (negative: behind); ``within`` the limit, or beyond it; ``step``: ns it was set back by (negative), if it was."""
 
     skew: int
     within: bool
+    step: int | None = None
 
 
 class ClockWatch:
-    """One source. Feed the newest source time of each message that carries live values, not those repeated at a new connection."""
+    """One source. Feed the newest source time of each message that carries live values, not those repeated at a new connection.
 
-    def __init__(self, limit: int, window: int = WINDOW_NS) -> None:
+    ``told``: the skew that was told before a restart, when it was beyond the limit then.
+    """
+
+    def __init__(self, limit: int, window: int = WINDOW_NS, told: int | None = None) -> None:
         self._limit, self._window = limit, window
         self._best: int | None = None
         self._samples = 0
         self._since = 0
-        self.beyond = False
-        self.skew = 0
+        self._level = told
+        self.beyond = told is not None
+        self.skew = told or 0
 
     def sample(self, newest: int, received: int) -> Skew | None:
-        """Returns a `Skew` when the clock went beyond the limit or came back within it."""
+        """Returns a `Skew` when the clock went beyond the limit, came back within it, or was set back by more than it."""
         if self._best is None:
             self._since = received
         self._best = newest - received if self._best is None else max(self._best, newest - received)
@@ -41,8 +46,34 @@ class ClockWatch:
             return None
         self.skew = self._best
         beyond = ahead or self._best < -self._limit
-        self._best, self._samples = None, 0
-        if beyond == self.beyond:
+        step = None if self._level is None else self._best - self._level
+        self._level, self._best, self._samples = self._best, None, 0
+        is_back = step is not None and step < -self._limit
+        if beyond == self.beyond and not is_back:
             return None
         self.beyond = beyond
-        return Skew(self.skew, not beyond)
+        return Skew(self.skew, not beyond, step if is_back else None)
+
+
+class Skews:
+    """By how much which clocks were last told to be off, for marking what they say. ``stored``: what `state` gave before a restart."""
+
+    def __init__(self, stored: dict[str, int] | None = None) -> None:
+        self._skews = dict(stored or {})
+
+    def take(self, machine: str, fields: dict[str, Any]) -> bool:
+        """A `ClockSkew` event of ``machine`` with ``fields``; whether anything is another way now."""
+        before, key = dict(self._skews), f"{fields['source']}/{machine}"
+        if fields["within"]:
+            self._skews.pop(key, None)
+        else:
+            self._skews[key] = fields["skew"]
+        return self._skews != before
+
+    def of(self, source: str, machine: str) -> int | None:
+        """ns ahead (negative: behind) of a clock that is beyond its limit, else None."""
+        return self._skews.get(f"{source}/{machine}") if self._skews else None
+
+    def state(self) -> dict[str, int]:
+        """For the resume state."""
+        return dict(self._skews)

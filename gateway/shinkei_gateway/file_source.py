@@ -18,11 +18,13 @@ from typing import Any, BinaryIO
 import zstandard
 
 from shinkei_events.errors import BadField, BadInput
+from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.machine_json import HistoryLine, energy_draft, operation_draft, parse, setup_draft, state_draft
 from shinkei_gateway.quality import clean
 from shinkei_gateway.quarantine import refused
+from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.settings import FileSource
 from shinkei_gateway.strict import MACHINE
 from shinkei_gateway.taking import Taker, wait_room
@@ -36,6 +38,8 @@ BACKLOG_S = 0.05
 class Recording:
     """``folder``: what a relative path belongs to."""
 
+    history = True
+
     def __init__(
         self, name: str, settings: FileSource, folder: Path, taker: Taker, clock: Callable[[], int] = time.time_ns
     ) -> None:
@@ -45,6 +49,12 @@ class Recording:
         self._lines: int = state.get("lines", 0)
         self._done: bool = state.get("done", False)
         self._error = ""
+
+    def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
+        """See `Replayable`: a line, or a value of one."""
+        if is_value(record):
+            return [value_again(record, record.where, raw)]
+        return items_of(parse(HistoryLine, raw), record.received, self.name)
 
     def machines(self) -> list[str]:
         """Not known before reading."""

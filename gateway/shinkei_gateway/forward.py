@@ -83,6 +83,10 @@ class Forwarder:
         for name in spool.streams():
             self._stream(name)
 
+    def set_credit(self, credit: int | None) -> None:
+        """Another share of what a volatile log can hold."""
+        self._credit = credit
+
     # ---- what happens to it ------------------------------------------------------------------------------------------
     def on_log(self, log_id: str) -> None:
         """The log is another one (or the client was made anew): everything not recorded is sent again."""

@@ -18,11 +18,12 @@ from shinkei_events.codec import check, decode, encode
 from shinkei_events.errors import BadInput
 from shinkei_events.frames import MAX_VALUES, runs_of
 from shinkei_events.identity import FIRST_NUMBER, Kind, StreamId, gap_id
-from shinkei_events.model.frame import Context, Frame, GapMark, Value
+from shinkei_events.model.frame import Context, Frame, GapMark, Origin, Value
 from shinkei_events.model.machine import MachineStateChanged, SetupChanged
-from shinkei_events.model.numbered import Gap, Numbered, StreamStarted
+from shinkei_events.model.numbered import ClockSkew, Gap, Numbered, StreamStarted
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.registry import FRAME, type_of
+from shinkei_gateway.clock_watch import Skews
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.segment import Entry
 from shinkei_gateway.spool.spool import Opening, Spool
@@ -32,6 +33,7 @@ LATEST_NS = 3_600 * 10**9
 QUIET_NS = 10**9
 ALIVE_NS = 5 * 10**9
 _CONTEXTS = "@context"
+_SKEWS = "@skew"
 
 
 class Reading(NamedTuple):
@@ -57,12 +59,16 @@ class Draft(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items."""
+    """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items.
+
+    ``replay_of``: the items are what a quarantine record was; they change no present context.
+    """
 
     source: str
     items: list[Reading | Draft]
     resume: Any = None
     history: bool = False
+    replay_of: str | None = None
 
 
 def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_least: int = 0, channels: list[str] | None = None,
@@ -94,10 +100,15 @@ class Intake:
         self._next: dict[StreamId, int] = {}
         self._machines: dict[str, _Machine] = {}
         self._contexts: dict[str, Any] = dict(spool.resume(_CONTEXTS) or {})
+        self._skews = Skews(spool.resume(_SKEWS))
 
     def resume(self, source: str) -> Any:
         """The last durable resume state of ``source``, or None."""
         return self._spool.resume(source)
+
+    def skew(self, source: str, machine: str) -> int | None:
+        """By how many ns the clock of ``machine`` behind ``source`` was last told to be off; None: within its limit."""
+        return self._skews.of(source, machine)
 
     def has_room(self) -> bool:
         """False while sources must not take more (disk full, or too much waits to be written)."""
@@ -122,6 +133,8 @@ class Intake:
         by_machine: dict[str, list[Reading | Draft]] = {}
         for item in batch.items:
             by_machine.setdefault(item.machine, []).append(item)
+            if isinstance(item, Draft) and item.type is ClockSkew:
+                out.skews_changed |= self._skews.take(item.machine, item.fields)
         for machine, items in by_machine.items():
             self._started(machine, out)
             ordered = items if batch.history else sorted(items, key=_order)
@@ -129,6 +142,8 @@ class Intake:
         resume = {} if batch.resume is None else {batch.source: batch.resume}
         if out.context_changed:
             resume[_CONTEXTS] = dict(self._contexts)
+        if out.skews_changed:
+            resume[_SKEWS] = self._skews.state()
         return self._commit.submit(out.entries, out.payloads, resume)
 
     def quiet_frames(self) -> list[Frame]:
@@ -210,7 +225,10 @@ class Intake:
     def _draft(self, item: Draft, state: _Machine, batch: Batch, out: _Out) -> None:
         if item.type is Gap and "id" not in item.fields:
             item = self._time_gap(item, state, batch.history)
-        if self._event(item, self._kind(item, batch.history), out) and not batch.history:
+        if batch.replay_of is not None:
+            item = item._replace(fields=item.fields | {"replay_of": batch.replay_of})
+        is_now = not batch.history and batch.replay_of is None
+        if self._event(item, self._kind(item, batch.history), out) and is_now:
             changed = _context_after(state.context, item)
             if changed != state.context:
                 state.context = changed
@@ -269,10 +287,15 @@ class Intake:
         stream = self.stream(machine, "history" if batch.history else "signals")
         state = self._machine(machine)
         first = self._number(stream)
-        mark = state.history_mark if batch.history else state.mark
-        frame = _columns(stream, first, run, Context() if batch.history else state.context, not batch.history)
+        is_replay = batch.replay_of is not None
+        mark = None if is_replay else state.history_mark if batch.history else state.mark
+        frame = _columns(
+            stream, first, run, Context() if batch.history or is_replay else state.context, not batch.history
+        )
         production = 0 if batch.history else self._number(stream.sibling("production")) - 1
-        frame = msgspec.structs.replace(frame, production=production, gap_before=mark)
+        skew = None if batch.history or is_replay else self._skews.of(batch.source, machine)
+        origin = None if skew is None and not is_replay else Origin(skew, batch.replay_of)
+        frame = msgspec.structs.replace(frame, production=production, gap_before=mark, origin=origin)
         try:
             check(frame)
             payload = encode(frame)
@@ -283,9 +306,9 @@ class Intake:
             for reading in run:
                 self._frame(machine, [reading], batch, out)
             return
-        if batch.history:
+        if batch.history and not is_replay:
             state.history_mark = None
-        else:
+        elif not is_replay:
             state.mark = None
         self._next[stream] = frame.end
         out.add(Entry(str(stream), first, frame.count, FRAME.ce_type, len(payload)), payload)
@@ -297,7 +320,7 @@ class _Out:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.payloads: list[bytes] = []
-        self.context_changed = False
+        self.context_changed = self.skews_changed = False
 
     def add(self, entry: Entry, payload: bytes) -> None:
         self.entries.append(entry)

@@ -43,13 +43,17 @@ def kinds_of(topic: str) -> tuple[Kind, ...]:
 
 
 class KafkaLink:
-    """One per shard. ``new_epoch``: ends the spool's epoch (in the writing thread). ``actions``: by request type, beside `SendAgain`."""
+    """One per shard. ``new_epoch``: ends the spool's epoch (in the writing thread). ``actions``: by request type, beside `SendAgain`.
+
+    ``concerns``: whether this shard answers a command to its gateway.
+    """
 
     def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, *, new_epoch: Callable[[], Awaitable[str]],
-                 actions: dict[type, Action] | None = None, keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
+                 actions: dict[type, Action] | None = None, concerns: Callable[[Command], bool] = lambda _command: True, keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
         self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
         self._forwarder, self._intake, self._new_epoch = forwarder, intake, new_epoch
-        self._actions, self._keep = actions or {}, keep
+        self._actions, self._concerns, self._keep = actions or {}, concerns, keep
+        self._shard = shard
         self._wake = asyncio.Event()
         self._answered: list[str] = list(intake.resume(ANSWERED) or [])
         self._dead = False
@@ -197,8 +201,11 @@ class KafkaLink:
                 continue
             if isinstance(event, Progress):
                 await self._progress(event, log)
-            elif isinstance(event, Command) and event.gateway == self._gateway and event.id not in self._answered:
+            elif isinstance(event, Command) and self._is_asked(event):
                 await self._command(event, producer)
+
+    def _is_asked(self, command: Command) -> bool:
+        return command.gateway == self._gateway and command.id not in self._answered and self._concerns(command)
 
     async def _progress(self, event: Progress, log: kafka.LogAddress) -> None:
         if event.recorder != self._plant.store.recorder:
@@ -235,13 +242,14 @@ class KafkaLink:
         self._intake.put(Batch(ANSWERED, [], self._answered))
         if producer is not None and outcome != "expired":
             reply = Reply(
-                id=digest("reply", command.id),
+                id=digest("reply", command.id, self._shard),
                 command=command.id,
                 gateway=self._gateway,
                 outcome=outcome,
                 time=time.time_ns(),
                 result=result,
                 error=error,
+                shard=self._shard,
             )
             sealed = seal(reply, self._source)
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from shinkei_gateway.reconcile import Books
 
-_COUNTED = ("offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored")
+_COUNTED = ("offered", "received", "own", "replayed", "duplicate", "quarantined", "numbered", "sent", "stored")
 
 
 class BooksCollector(Collector):

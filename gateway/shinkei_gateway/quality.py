@@ -44,6 +44,6 @@ def clean(reading: Reading, source: str) -> tuple[Reading, Draft | None]:
         return reading, None
     copy = quarantined(
         source, reading.machine, reading.channel, repr(reading.value).encode(), "the value is not a finite number; kept as BadOutOfRange",
-        reading.received, path="$.value", content_type="text/plain",
+        reading.received, path="$.value", content_type="text/plain", time=reading.time,
     )  # fmt: skip
     return reading._replace(value=None, status=BAD_OUT_OF_RANGE), copy

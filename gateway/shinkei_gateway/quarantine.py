@@ -16,8 +16,11 @@ HEAD_BYTES = 65_536
 
 
 def quarantined(source: str, machine: str, where: str, raw: bytes, reason: str, received: int, *, path: str | None = None,
-                content_type: str = "application/json") -> Draft:  # fmt: skip
-    """``raw`` came from ``source`` at ``where`` (node, topic, line) about ``machine`` (the source's name when that is unknown)."""
+                content_type: str = "application/json", time: int | None = None) -> Draft:  # fmt: skip
+    """``raw`` came from ``source`` at ``where`` (node, topic, line) about ``machine`` (the source's name when that is unknown).
+
+    ``time``: its source time where that is known, so that a replay can keep it.
+    """
     fields: dict[str, Any] = {
         "source": source,
         "where": where,
@@ -28,7 +31,7 @@ def quarantined(source: str, machine: str, where: str, raw: bytes, reason: str, 
     }
     if len(raw) > HEAD_BYTES:
         fields |= {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
-    return Draft(machine, received, received, Quarantined, fields)
+    return Draft(machine, received if time is None else time, received, Quarantined, fields)
 
 
 def refused(
@@ -39,7 +42,10 @@ def refused(
     error: BadInput,
     received: int,
     content_type: str = "application/json",
+    time: int | None = None,
 ) -> Draft:
     """The record for an error of the language."""
     path = error.path if isinstance(error, BadField) else None
-    return quarantined(source, machine, where, raw, str(error), received, path=path, content_type=content_type)
+    return quarantined(
+        source, machine, where, raw, str(error), received, path=path, content_type=content_type, time=time
+    )

@@ -1,6 +1,6 @@
 """The books: what every source gave in each hour of receipt, and how far it has come. Pure but for the text of its file.
 
-``received + own = numbered + quarantined + duplicate`` holds at any time; ``numbered + quarantined = sent = stored`` when all is
+``received + own + replayed = numbered + quarantined + duplicate`` holds at any time; ``numbered + quarantined = sent = stored`` when all is
 quiet. Stored means below the recorder's watermark: in the database, or covered by a gap record. Counted in values and events.
 """
 
@@ -20,6 +20,7 @@ COLUMNS = (
     "offered",
     "received",
     "own",
+    "replayed",
     "duplicate",
     "quarantined",
     "numbered",
@@ -44,6 +45,7 @@ class _Page(msgspec.Struct):
     received: int = 0
     own: int = 0
     duplicate: int = 0
+    replayed: int = 0
     runs: dict[str, list[list[int]]] = {}
 
 
@@ -73,25 +75,35 @@ class Books:
         own: int = 0,
         duplicate: int = 0,
         offered: int = 0,
+        replayed: int = 0,
     ) -> None:
-        """``received`` values came from ``source`` at ``now`` (ns UTC), of which ``duplicate`` were known; ``runs`` were numbered."""
+        """``received`` values came from ``source`` at ``now`` (ns UTC), of which ``duplicate`` were known; ``runs`` were numbered.
+
+        ``own``: what the gateway itself said; ``replayed``: what came out of quarantine.
+        """
         with self._lock:
             page = self._page(source, now)
             page.received += received
             page.own += own
             page.duplicate += duplicate
+            page.replayed += replayed
             if offered:
                 page.offered = (page.offered or 0) + offered
             for run in runs:
                 _add(page.runs.setdefault(run.stream, []), run.begin, run.end)
 
     def recover(self, ends: dict[str, int], source_of: Callable[[str], str], now: int) -> int:
-        """Enter numbers that the spool has and the books do not (a crash came between); returns how many."""
+        """Enter numbers that the spool has and the books do not (a crash came between); returns how many.
+
+        What the books have and the spool has not never became durable: it is struck out, and those numbers are given again.
+        """
         known: dict[str, int] = {}
         with self._lock:
             for page in self._pages():
                 for stream, runs in page.runs.items():
-                    known[stream] = max(known.get(stream, 1), runs[-1][1])
+                    if stream in ends:
+                        page.received -= _strike(runs, ends[stream])
+                    known[stream] = max([known.get(stream, 1), *(end for _, end in runs)])
         found = 0
         for stream, end in ends.items():
             begin = known.get(stream, 1)
@@ -135,6 +147,17 @@ def _add(runs: list[list[int]], begin: int, end: int) -> None:
         runs.append([begin, end])
 
 
+def _strike(runs: list[list[int]], end: int) -> int:
+    """Strike out all from ``end`` on; returns how many numbers that were."""
+    struck = 0
+    while runs and runs[-1][1] > end:
+        begin, last = runs.pop()
+        struck += last - max(begin, end)
+        if begin < end:
+            runs.append([begin, end])
+    return struck
+
+
 def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
     given = {False: 0, True: 0}
     sent = stored = 0
@@ -144,9 +167,9 @@ def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, i
             given[stream.endswith("/quarantine")] += end - begin
             sent += max(0, min(end, next_sent) - begin)
             stored += max(0, min(end, next_stored) - begin)
-    own_sum = page.received + page.own == given[False] + given[True] + page.duplicate
+    own_sum = page.received + page.own + page.replayed == given[False] + given[True] + page.duplicate
     return {
         "source": source, "hour": hour * HOUR_NS, "offered": page.offered, "received": page.received, "own": page.own,
-        "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "sent": sent, "stored": stored,
+        "replayed": page.replayed, "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "sent": sent, "stored": stored,
         "balanced": own_sum and max(sent, stored) <= given[False] + given[True],
     }  # fmt: skip

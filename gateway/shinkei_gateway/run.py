@@ -10,109 +10,112 @@ import asyncio
 import contextlib
 import logging
 import random
+import signal
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from shinkei_events.errors import BadConfig
 from shinkei_events.health import Health
 from shinkei_events.identity import new_epoch
+from shinkei_events.model.numbered import StreamClosed
+from shinkei_events.model.progress import Apply, Command, Replay
 from shinkei_events.runfile import write_atomic
 from shinkei_events.settings import PlantFile, section
 from shinkei_events.telemetry import emit
 from shinkei_gateway.file_source import Recording
-from shinkei_gateway.forward import CREDIT_BYTES, Forwarder
-from shinkei_gateway.intake import Intake
+from shinkei_gateway.forward import Forwarder
+from shinkei_gateway.intake import Batch, Draft, Intake, Reading
 from shinkei_gateway.kafka_link import KafkaLink
 from shinkei_gateway.lock import FolderLock
+from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
+from shinkei_gateway.quarantine_read import in_spool
 from shinkei_gateway.reconcile import Books
-from shinkei_gateway.settings import GatewaySettings, Source, sources_of
+from shinkei_gateway.reload import read_again
+from shinkei_gateway.replay import Replays
+from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
+from shinkei_gateway.settings import GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
+from shinkei_gateway.shards import address_of, books_file, concerns, credit_of, part_name, spool_folder
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
 from shinkei_gateway.spool.spool import Spool, open_spool
 from shinkei_gateway.taking import Taking
-from shinkei_gateway.telemetry import GatewayStarted, SpoolDamaged, SpoolFull, SpoolHasRoom
+from shinkei_gateway.telemetry import (
+    GatewayStarted,
+    HostClockStepped,
+    Reloaded,
+    ReloadRefused,
+    SpoolDamaged,
+    SpoolFull,
+    SpoolHasRoom,
+)
 
 BOOKS_EVERY_S = 2.0
 HEALTH_EVERY_S = 0.5
-SOURCES_END_S = 1.5
 REST_ENDS_S = 1.5
+HOST_CLOCK_STEP_NS = 1_000_000_000
+MOVED = "@moved"
 
 
-class RunningSource(Protocol):
-    """What every kind of source is."""
-
-    name: str
-
-    def machines(self) -> list[str]:
-        """Machines known to be behind it."""
-
-    def health(self) -> dict[str, Any]:
-        """Plain values for /health; called from another thread."""
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop``."""
-
-
-def run(plant: PlantFile, stop: threading.Event) -> None:
-    """Run the gateway of ``plant`` until ``stop``. Raises `BadConfig`."""
+def run(plant: PlantFile, stop: threading.Event, shard: str | None = None) -> None:
+    """Run one ``shard`` of the gateway of ``plant`` until ``stop`` (None: the only one there is). Raises `BadConfig`."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it has to say comes as SourceLost
     settings = section(plant, "gateway", GatewaySettings)
-    folder = spool_folder(plant, settings)
+    shards = shards_of(settings)
+    if shard is None and len(shards) > 1:
+        raise BadConfig("--shard", "", f"this gateway has shards {', '.join(shards)}: each is a process of its own")
+    if shard is not None and shard not in shards:
+        raise BadConfig("--shard", shard, f"is none of this gateway's shards: {', '.join(shards)}")
+    folder = spool_folder(plant, settings, shard or settings.shard)
     lock = FolderLock(folder)
     try:
-        asyncio.run(Gateway(plant, settings, folder).run(stop))
+        asyncio.run(Gateway(plant, settings, shard or settings.shard, folder).run(stop))
     finally:
         lock.release()
-
-
-def spool_folder(plant: PlantFile, settings: GatewaySettings) -> Path:
-    """Where the shard's segments are."""
-    return plant.dir / "spool" / settings.id / settings.shard
-
-
-def books_file(folder: Path) -> Path:
-    """Where the books of the spool in ``folder`` are."""
-    return folder.with_name(f"{folder.name}.books.json")
 
 
 class Gateway:
     """One shard in one event loop."""
 
-    def __init__(self, plant: PlantFile, settings: GatewaySettings, folder: Path) -> None:
-        self._plant, self._settings, self._folder = plant, settings, folder
-        self._sources_settings = sources_of(settings)
+    def __init__(self, plant: PlantFile, settings: GatewaySettings, shard: str, folder: Path) -> None:
+        self._plant, self._settings, self._shard, self._folder = plant, settings, shard, folder
+        self._sources = RunningSources(self._source, self._settled)
+        self._reload_error = ""
         self._books_file = books_file(folder)
         self._disk_error = ""
         self._state: dict[str, tuple[int, int, int]] = {}
         self._backlog = 0
+        self._clock_offset = time.time_ns() - time.monotonic_ns()
 
     async def run(self, stop: threading.Event) -> None:
         """Everything, until ``stop`` is set."""
         loop = asyncio.get_running_loop()
-        health = Health("gateway", self._plant.dir, self._settings.http)
+        health = Health(
+            part_name(self._settings, self._shard), self._plant.dir, address_of(self._settings, self._shard)
+        )
         self._open(loop)
-        sources = [self._source(name, settings) for name, settings in self._sources_settings.items()]
-        health.add_source(lambda: self._details(sources))
+        health.add_source(self._details)
         collector = BooksCollector(self._books, lambda: self._state)
         collector.register()
         health.start()
-        ending, done = asyncio.Event(), asyncio.Event()
-        taking = [asyncio.create_task(source.run(ending), name=source.name) for source in sources]
+        await self._sources.apply(in_shard(self._settings, self._shard))
+        done = asyncio.Event()
         link = asyncio.create_task(self._link.run(done), name="link")
         housekeeping = asyncio.create_task(self._keep_house(health, done), name="house")
+        self._listen_for_reload(loop)
         try:
             await self._until(stop, link)
         finally:
-            ending.set()
-            await _end(taking, SOURCES_END_S)
+            await self._sources.stop()
             done.set()
-            await _end([link, housekeeping], REST_ENDS_S)
+            await end_tasks([link, housekeeping], REST_ENDS_S)
             await asyncio.to_thread(self._commit.stop, REST_ENDS_S)
             self._write_books()
             self._disk.close()
@@ -135,30 +138,32 @@ class Gateway:
         self._spool: Spool = spool
         volatile = self._plant.log.bootstrap is None
         self._forwarder = Forwarder(
-            spool, frame_age=int(settings.frame_age * 1e9), credit=CREDIT_BYTES // max(1, settings.writers) if volatile else None,
+            spool, frame_age=int(settings.frame_age * 1e9), credit=credit_of(self._settings) if volatile else None,
             keep_until=spool_settings.keep_until or ("stored" if volatile else "sent"),
         )  # fmt: skip
         self._commit = GroupCommit(spool, on_full=self._on_full, on_durable=lambda: self._durable(loop))
-        intake = Intake(spool, self._commit, settings.id, settings.shard, time.time_ns, opening)
+        intake = Intake(spool, self._commit, settings.id, self._shard, time.time_ns, opening)
         self._books = Books(self._books_file.read_bytes() if self._books_file.exists() else None)
-        owners = {s.machine: name for name, s in self._sources_settings.items() if isinstance(s, OpcuaSource)}
+        mine = in_shard(settings, self._shard)
+        owners = {machine: name for name, source in mine.items() for machine in machines_of(source)}
         current = {name: end for name, end in spool.streams().items() if name.startswith(spool.epoch)}
         self._books.recover(current, lambda machine: owners.get(machine, machine), time.time_ns())
         self._taking = Taking(intake, self._books, time.time_ns, lambda: self._backlog)
         self._link = KafkaLink(
             self._plant,
             settings.id,
-            settings.shard,
+            self._shard,
             self._forwarder,
             intake,
             new_epoch=self._new_epoch,
+            actions={
+                Replay: Replays(self._taking, self._sources.get, lambda stream, n: in_spool(spool, stream, n)),
+                Apply: self._apply,
+            },
+            concerns=self._concerns,
             keep=self._keep,
         )
-        emit(
-            GatewayStarted(
-                settings.id, settings.shard, len(self._sources_settings), spool.used(), str(self._folder), opening.tail
-            )
-        )
+        emit(GatewayStarted(settings.id, self._shard, len(mine), spool.used(), str(self._folder), opening.tail))
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):
@@ -166,6 +171,9 @@ class Gateway:
         if isinstance(settings, MqttSource):
             return MqttDevices(name, settings, self._taking, self._plant.path.parent)
         return Recording(name, settings, self._plant.dir, self._taking)
+
+    async def _settled(self) -> None:
+        await asyncio.wrap_future(self._commit.call(lambda: None))
 
     async def _new_epoch(self) -> str:
         old = self._spool.epoch
@@ -178,6 +186,60 @@ class Gateway:
         with contextlib.suppress(OSError):
             return after > 0 and time.time() - (self._folder / name).stat().st_mtime < after
         return False
+
+    # ---- commands --------------------------------------------------------------------------------------------------------
+    def _concerns(self, command: Command) -> bool:
+        return concerns(command.request, self._settings, self._shard, self._sources.get, self._spool.streams())
+
+    async def _apply(self, _command: Command) -> dict[str, Any]:
+        return await self.reload()
+
+    async def reload(self) -> dict[str, Any]:
+        """Read plant.toml again and change what is different. Raises `BadConfig`: then nothing has changed."""
+        try:
+            read = read_again(self._plant, self._settings)
+        except BadConfig as error:
+            self._reload_error = f"plant.toml was not taken: {error}"
+            emit(ReloadRefused(str(self._plant.path), str(error)))
+            raise
+        self._plant, self._settings, self._reload_error = read.plant, read.settings, ""
+        if self._plant.log.bootstrap is None:
+            self._forwarder.set_credit(credit_of(self._settings))
+        found = await self._sources.apply(in_shard(self._settings, self._shard))
+        await self._close(found.gone)
+        emit(
+            Reloaded(
+                str(self._plant.path),
+                _names(found.added),
+                _names(found.changed),
+                _names(found.removed),
+                len(found.same),
+            )
+        )
+        return {"shard": self._shard, **found._asdict(), "later": read.later}
+
+    async def _close(self, machines: list[str]) -> None:
+        """Machines that nobody here speaks for any more: their state is unknown from now on, and their streams end."""
+        now = time.time_ns()
+        for machine in machines:
+            elsewhere = any(machine in machines_of(source) for source in sources_of(self._settings).values())
+            reason = "moved to another shard" if elsewhere else "not in plant.toml any more"
+            items: list[Reading | Draft] = [Draft(machine, now, now, StreamClosed, {"reason": reason})]
+            if not elsewhere:
+                items.insert(0, no_data_draft(machine, now, now))
+            await self._taking.put(Batch(MOVED, items), own=len(items))
+
+    def _listen_for_reload(self, loop: asyncio.AbstractEventLoop) -> None:
+        """SIGHUP reads plant.toml again, as with other services; a terminal that is closed ends the gateway as ever."""
+        if threading.current_thread() is threading.main_thread() and not sys.stdin.isatty():
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self._reloading = asyncio.create_task(self._reload_or_tell())
+
+    async def _reload_or_tell(self) -> None:
+        with contextlib.suppress(BadConfig):  # told, and shown on /health
+            await self.reload()
 
     # ---- what happens --------------------------------------------------------------------------------------------------
     def _durable(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -194,7 +256,8 @@ class Gateway:
         while not done.is_set():
             self._state = self._forwarder.state()
             self._backlog = self._forwarder.backlog()
-            error = self._disk_error or self._link.last_error
+            error = self._disk_error or self._link.last_error or self._reload_error
+            self._look_at_clock()
             health.update(ready=self._link.connected and not self._disk_error, lag=float(self._backlog), error=error)
             if time.monotonic() >= books_at:
                 books_at = time.monotonic() + BOOKS_EVERY_S
@@ -203,15 +266,21 @@ class Gateway:
                 await asyncio.wait_for(done.wait(), HEALTH_EVERY_S)
         self._state = self._forwarder.state()
 
+    def _look_at_clock(self) -> None:
+        offset = time.time_ns() - time.monotonic_ns()
+        step, self._clock_offset = offset - self._clock_offset, offset
+        if abs(step) > HOST_CLOCK_STEP_NS:
+            emit(HostClockStepped(step / 1e9))
+
     def _write_books(self) -> None:
         with contextlib.suppress(OSError):  # a full disk is told by the spool
             write_atomic(self._books_file, self._books.encode())
 
-    def _details(self, sources: list[RunningSource]) -> dict[str, Any]:
+    def _details(self) -> dict[str, Any]:
         return {
-            "gateway": self._settings.id, "shard": self._settings.shard, "epoch": self._spool.epoch,
+            "gateway": self._settings.id, "shard": self._shard, "epoch": self._spool.epoch,
             "log_connected": self._link.connected, "backlog": self._backlog, "spool_bytes": self._spool.used(), "sent": dict(self._link.sent),
-            "sources": {source.name: source.health() for source in sources}, "reconcile": self._books.rows(self._state),
+            "sources": self._sources.health(), "reconcile": self._books.rows(self._state),
         }  # fmt: skip
 
 
@@ -219,15 +288,9 @@ def _epoch() -> str:
     return new_epoch(time.time_ns() // 1_000_000, random.SystemRandom().getrandbits(74))
 
 
+def _names(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
 def _drop(_old: str) -> None:
     """The action of a commit gives nothing back."""
-
-
-async def _end(tasks: list[asyncio.Task[None]], within: float) -> None:
-    """Wait for tasks to end by themselves, then cancel them."""
-    if not tasks:
-        return
-    _, late = await asyncio.wait(tasks, timeout=within)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

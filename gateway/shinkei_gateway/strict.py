@@ -16,6 +16,12 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Unknown keys are errors."""
 
 
+class SourceSettings(Strict, frozen=True):
+    """What a source of any protocol may say. ``shard``: which of the gateway's processes runs it ("": the gateway's own shard)."""
+
+    shard: str = ""
+
+
 def machine_id(key: str, value: str) -> None:
     """Raises `BadConfig` unless ``value`` may be the short id of a machine, gateway, shard or source."""
     if not MACHINE.fullmatch(value):

@@ -35,6 +35,9 @@ class Taker(Protocol):
     def backlog(self) -> int:
         """Numbers not recorded yet, as last known."""
 
+    def skew(self, source: str, machine: str) -> int | None:
+        """ns by which a clock was last told to be off, also before a restart; None: within its limit."""
+
 
 async def wait_room(taker: Taker) -> None:
     """Return when there is room (disk, memory)."""
@@ -48,25 +51,27 @@ class Taking:
     def __init__(self, intake: Intake, books: Books, clock: Callable[[], int], backlog: Callable[[], int]) -> None:
         self._intake, self._books, self._clock, self._backlog = intake, books, clock, backlog
 
-    def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0) -> asyncio.Future[None]:
-        """See `Taker`."""
+    def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0, replayed: int = 0,
+            source: str = "") -> asyncio.Future[None]:  # fmt: skip
+        """See `Taker`. ``replayed`` of the items were in quarantine before; they are booked to ``source`` (else the batch's own)."""
         machines = {item.machine for item in batch.items}
         streams = [self._intake.stream(machine, kind) for machine in machines for kind in KINDS]
         before = [self._intake.next_number(stream) for stream in streams]
         future = self._intake.put(batch)
         after = [self._intake.next_number(stream) for stream in streams]
         runs = [Run(str(s), b, e) for s, b, e in zip(streams, before, after, strict=True) if e > b]
-        outside = len(batch.items) - own
+        outside = len(batch.items) - own - replayed
         if any(run.begin == FIRST_NUMBER and run.stream.endswith("/production") for run in runs):
             own += sum(run.end - run.begin for run in runs) - len(batch.items)  # the intake itself opens a stream
         self._books.enter(
-            batch.source,
+            source or batch.source,
             self._clock(),
             runs,
             received=outside + duplicate,
             own=own,
             duplicate=duplicate,
             offered=offered,
+            replayed=replayed,
         )
         for item in batch.items:
             if isinstance(item, Draft):
@@ -90,6 +95,10 @@ class Taking:
         """See `Taker`."""
         return self._backlog()
 
+    def skew(self, source: str, machine: str) -> int | None:
+        """See `Taker`."""
+        return self._intake.skew(source, machine)
+
 
 def _tell(item: Draft, source: str) -> None:
     fields = item.fields
@@ -100,4 +109,4 @@ def _tell(item: Draft, source: str) -> None:
     elif item.type is Quarantined:
         emit(MessageQuarantined(source, fields["where"], fields["reason"]))
     elif item.type is ClockSkew:
-        emit(ClockBeyond(source, fields["skew"] / 1e9, fields["within"]))
+        emit(ClockBeyond(source, fields["skew"] / 1e9, fields["within"], (fields.get("step") or 0) / 1e9))

@@ -22,6 +22,27 @@ class GatewayStarted(Telemetry, frozen=True):
     tail: str
 
 
+class Reloaded(Telemetry, frozen=True):
+    """plant.toml was read again and what is different was changed; the other sources went on undisturbed."""
+
+    text: ClassVar[str] = "{file} read again: added {added}; changed {changed}; removed {removed}; {same} untouched"
+    file: str
+    added: str
+    changed: str
+    removed: str
+    same: int
+
+
+class ReloadRefused(Telemetry, frozen=True):
+    """plant.toml is wrong now: the gateway goes on with what it had."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "{file} is not taken, the old configuration stays: {why}"
+    metric: ClassVar[str | None] = "shinkei_reloads_refused"
+    file: str
+    why: str
+
+
 class SpoolDamaged(Telemetry, frozen=True):
     """The end of the spool was damaged: a new epoch begins, with a gap record."""
 
@@ -127,10 +148,33 @@ class MessageQuarantined(Telemetry, frozen=True):
 
 
 class ClockBeyond(Telemetry, frozen=True):
-    """A source's clock is wrong, or right again; nothing is corrected."""
+    """A source's clock is wrong, was set back (by ``step`` s), or is right again; nothing is corrected."""
 
     level: ClassVar[int] = logging.WARNING
-    text: ClassVar[str] = "source {source}: its clock is {seconds:+.1f} s off, within the limit: {within}"
+    text: ClassVar[str] = (
+        "source {source}: its clock is {seconds:+.1f} s off, within the limit: {within}, set back by {step:.1f} s"
+    )
     source: str
     seconds: float
     within: bool
+    step: float = 0.0
+
+
+class HostClockStepped(Telemetry, frozen=True):
+    """The clock of this computer was set while the gateway ran: times of receipt before and after it do not compare."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "the clock of this computer was set by {seconds:+.1f} s; numbers keep their order"
+    metric: ClassVar[str | None] = "shinkei_host_clock_steps"
+    seconds: float
+
+
+class MessageReplayed(Telemetry, frozen=True):
+    """What was in quarantine could be understood now and has the next numbers of its stream."""
+
+    text: ClassVar[str] = "replay: {record} of {source} gave {items} readings or events"
+    metric: ClassVar[str | None] = "shinkei_replayed"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    record: str
+    source: str
+    items: int

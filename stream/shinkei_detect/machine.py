@@ -64,7 +64,7 @@ class MachineDetector:
         if frame.gap_before is not None or frame.first > self.next_number:
             self._miss()
         self.next_number = frame.end
-        if frame.count == 0:
+        if frame.count == 0 or frame.replay_of is not None:  # a replay tells late what was once: it teaches nothing
             return []
         said: list[AnomalyChanged] = []
         key = key_of(frame.context, self._running)

@@ -43,13 +43,14 @@ def cut(frame: Frame, skip: int) -> Frame:
 
 
 def can_join(left: Frame, right: Frame) -> bool:
-    """Whether ``right`` follows ``left`` directly under the same context, with nothing missing and no event in between."""
+    """Whether ``right`` follows ``left`` directly under the same context and of the same origin, with nothing missing and no event in between."""
     return (
         right.stream == left.stream
         and right.first == left.end
         and right.gap_before is None
         and right.production == left.production
         and right.context == left.context
+        and right.origin == left.origin
         and left.count > 0
         and right.count > 0
     )

@@ -61,6 +61,12 @@ class Secret:
             raise ValueError("a secret is given by file:PATH or env:NAME, never in the file itself")
         self._where = where
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._where == self._where
+
+    def __hash__(self) -> int:
+        return hash(self._where)
+
     def reveal(self, base: Path | None = None) -> str:
         """The secret; raises `BadConfig` when the file or variable is not there."""
         kind, _, rest = self._where.partition(":")

@@ -45,6 +45,9 @@ class FakeIntake:
     def backlog(self) -> int:
         return 0 if self.recorded else 1 << 40
 
+    def skew(self, source: str, machine: str) -> int | None:
+        return None
+
     # ---- the test --------------------------------------------------------------------------------------------------------
     @property
     def waiting(self) -> int:

@@ -9,8 +9,9 @@ import pytest
 
 from shinkei_events.codec import decode
 from shinkei_events.frames import readings
-from shinkei_events.model.frame import Frame
+from shinkei_events.model.frame import Frame, Origin
 from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.numbered import ClockSkew
 from shinkei_events.model.operation import Operation
 from shinkei_gateway.intake import Batch, Draft, Intake, Reading, gap
 from shinkei_gateway.spool.commit import GroupCommit
@@ -140,3 +141,32 @@ def test_quiet_streams_say_so_while_their_source_is_alive(bench: Bench) -> None:
     assert len(bench.intake.quiet_frames()) == 1
     bench.now += 60 * 10**9
     assert bench.intake.quiet_frames() == []
+
+
+def skew(time: int, ns: int, *, within: bool = False, source: str = "src") -> Draft:
+    fields = {"source": source, "skew": ns, "limit": 5, "within": within}
+    return Draft("M", T + time, T + time, ClockSkew, fields)
+
+
+def test_what_a_wrong_clock_says_is_flagged_and_nothing_is_corrected(bench: Bench, tmp_path: Path) -> None:
+    bench.put(reading(1, 1.0))
+    bench.put(reading(90, 2.0), reading(91, 3.0), skew(100, 60))  # the very message that showed it too
+    bench.put(reading(2, 4.0))
+    frames = [event for event in bench.events() if isinstance(event, Frame)]
+    assert [frame.origin for frame in frames] == [None, Origin(skew=60), Origin(skew=60)]
+    assert [time - T for frame in frames for _, _, time, *_ in readings(frame)] == [1, 90, 91, 2]
+    assert [frame.first for frame in frames] == [1, 2, 4]  # a step back in time is none in the numbers
+    bench.commit.stop()
+    again = Bench(tmp_path)
+    assert again.intake.skew("src", "M") == 60
+    again.put(reading(3, 5.0))
+    again.put(reading(4, 6.0), skew(101, 0, within=True))
+    origins = [event.origin for event in again.events() if isinstance(event, Frame)]
+    assert origins[3:] == [Origin(skew=60), None]
+    again.commit.stop()
+
+
+def test_only_what_came_by_that_source_is_flagged(bench: Bench) -> None:
+    bench.put(reading(1, 1.0), skew(100, 60, source="other"))
+    (frame,) = [event for event in bench.events() if isinstance(event, Frame)]
+    assert frame.origin is None

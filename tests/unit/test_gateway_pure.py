@@ -132,3 +132,35 @@ def test_lines_of_a_recording() -> None:
         line('{"m":"A","t":7}')
     with pytest.raises(BadField):
         line('{"m":"a/b","t":7,"signal":"x","v":1}')
+
+
+def test_numbers_in_the_books_that_never_became_durable_are_struck_out() -> None:
+    """The books were written, then kill -9 came before the disk had the numbers: they are given again."""
+    books = Books()
+    books.enter("src", T, [Run("e/M/signals", 1, 11)], received=10)
+    books.enter("src", T + HOUR_NS, [Run("e/M/signals", 11, 21)], received=10)
+    again = Books(books.encode())
+    assert again.recover({"e/M/signals": 8}, lambda machine: machine, T) == 0
+    again.enter("src", T + HOUR_NS, [Run("e/M/signals", 8, 13)], received=5)
+    rows = again.rows({"e/M/signals": (13, 13, 13)})
+    assert [(row["received"], row["numbered"], row["stored"], row["balanced"]) for row in rows] == [
+        (7, 7, 7, True),
+        (5, 5, 5, True),
+    ]
+
+
+def test_a_clock_that_is_set_back_is_told_also_within_the_limit() -> None:
+    watch = ClockWatch(5 * S)
+    told = [watch.sample(T + at * S + 3 * S, T + at * S) for at in range(25)]
+    assert told == [None] * 25
+    told = [watch.sample(T + at * S - 4 * S, T + at * S) for at in range(25, 60)]
+    (found,) = [one for one in told if one is not None]
+    assert (found.within, found.skew, found.step) == (True, -4 * S, -7 * S)
+
+
+def test_a_clock_that_was_wrong_before_a_restart_is_told_to_be_right_again() -> None:
+    watch = ClockWatch(5 * S, told=60 * S)
+    assert (watch.beyond, watch.skew) == (True, 60 * S)
+    told = [watch.sample(T + at * S, T + at * S) for at in range(25)]
+    (found,) = [one for one in told if one is not None]
+    assert (found.within, found.skew, found.step) == (True, 0, -60 * S)

@@ -147,6 +147,10 @@ class Writer:
                 )
         for stream_id, frame in kept:
             self.frames += 1
+            if frame.replay_of is not None and not self._is_first_replay(
+                frame.replay_of, stream_id, frame.stream, frame.first
+            ):
+                continue
             self.values += frame.count
             self._readings(stream_id, frame, rows, others, last, minutes)
         self._copy_readings("reading", "float8", rows)
@@ -207,11 +211,23 @@ class Writer:
             rows = [(*key, b.n, b.total, b.squares, b.low, b.high, b.bad) for key, b in sorted(buckets.items())]
             self._conn.cursor().executemany(sql, rows)
 
+    def _is_first_replay(self, replay_of: str, stream_id: int, stream: StreamId, number: int) -> bool:
+        """Whether this stream is the first that has what a quarantine record was; another one only repeats it."""
+        sql = """insert into replay (replay_of, machine, kind, stream_id, first_number) values (%s, %s, %s, %s, %s)
+            on conflict (replay_of, machine, kind) do update set first_number = least(replay.first_number, excluded.first_number)
+            where replay.stream_id = excluded.stream_id returning stream_id"""
+        row = (replay_of, stream.machine, stream.kind, stream_id, number)
+        return self._conn.execute(sql, row).fetchone() is not None
+
     # ---- events ------------------------------------------------------------------------------------------------------
     def _event(self, stream_id: int, type: str, event: Numbered) -> None:
         self.events += 1
         if not isinstance(event, Quarantined):
             self._raw.append((stream_id, event.number, type, event.machine, event.time, encode(event)))
+        if event.replay_of is not None and not self._is_first_replay(
+            event.replay_of, stream_id, event.stream, event.number
+        ):
+            return
         if isinstance(event, MachineStateChanged):
             row: tuple[Any, ...] = (
                 event.machine,
@@ -236,8 +252,8 @@ class Writer:
         elif isinstance(event, Gap):
             self._gap(event)
         elif isinstance(event, ClockSkew):
-            row = (event.machine, event.source, event.time, event.skew, event.limit, event.within)
-            self._conn.execute("insert into clock_skew values (%s, %s, %s, %s, %s, %s) on conflict do nothing", row)
+            row = (event.machine, event.source, event.time, event.skew, event.limit, event.within, event.step)
+            self._conn.execute("insert into clock_skew values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing", row)
         elif isinstance(event, SignalDescribed):
             self._describe(event)
         elif isinstance(event, Quarantined):

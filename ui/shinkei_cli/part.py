@@ -29,18 +29,25 @@ PARTS = ("gateway", "store", "detect", "trace", "alerts", "ui", "plant")
 """The parts that have ``shinkei_<part>.run.run(plant, stop)``."""
 
 
-def add_part(subparsers: Subparsers, part: str) -> Subparsers:
-    """Add the word ``part`` with its `run` command; returns where its further commands are added."""
+def add_part(
+    subparsers: Subparsers, part: str, options: Callable[[argparse.ArgumentParser], object] = lambda _run: None
+) -> Subparsers:
+    """Add the word ``part`` with its `run` command and that one's further ``options``; returns where its further commands are added."""
     parser = subparsers.add_parser(part, help=COMMANDS[part], description=COMMANDS[part])
     commands: Subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     run = commands.add_parser("run", help=f"run the {part} part here until it is ended")
     add_config(run)
-    run.set_defaults(handler=lambda args: run_part_of(part, lambda: plant_of(args)))
+    known = {action.dest for action in run._actions} | {"handler"}
+    options(run)
+    more = [action.dest for action in run._actions if action.dest not in known]
+    run.set_defaults(
+        handler=lambda args: run_part_of(part, lambda: plant_of(args), **{name: getattr(args, name) for name in more})
+    )
     return commands
 
 
-def run_part_of(part: str, read: Callable[[], PlantFile]) -> int:
-    """Run ``part`` of the plant that ``read`` gives until SIGTERM, SIGINT or the supervisor's end; raises `BadConfig`."""
+def run_part_of(part: str, read: Callable[[], PlantFile], **options: object) -> int:
+    """Run ``part`` (with its ``options``) of the plant that ``read`` gives until SIGTERM, SIGINT or the supervisor's end; raises `BadConfig`."""
     from shinkei_cli.lifeline import Lifeline
 
     stop = threading.Event()
@@ -51,5 +58,5 @@ def run_part_of(part: str, read: Callable[[], PlantFile]) -> int:
         plant = read()
         module = import_module(f"shinkei_{part}.run")
         if not stop.is_set():
-            module.run(plant, stop)
+            module.run(plant, stop, **options)
     return DONE

@@ -58,21 +58,37 @@ def programs_of(plant: PlantFile, parts: list[str], *, board_first: bool = False
             )
         )
     names = {program.name for program in programs} | set(parts)
-    for part in parts:
+    for part, name, words in [found for wanted in parts for found in _processes(plant, wanted)]:
         needs = AFTER[part]
         if board_first and part in NOT_BEFORE_BOARD:
             needs = (*needs, "gateway", "store", "ui")
         programs.append(
             Program(
-                part,
-                command(part, "run", *places),
+                name,
+                command(part, "run", *words, *places),
                 environment,
-                _Answers(plant.dir, part),
+                _Answers(plant.dir, name),
                 tuple(need for need in needs if need in names),
                 BOARD_AT_MOST_S if board_first and part in NOT_BEFORE_BOARD else PEER_AT_MOST_S,
             )
         )
     return programs
+
+
+def _processes(plant: PlantFile, part: str) -> list[tuple[str, str, tuple[str, ...]]]:
+    """``(part, name, further words)`` of its processes: one, but for a gateway with several shards. A wrong file: the part says so itself."""
+    if part != "gateway" or not plant.gateway:
+        return [(part, part, ())]
+    from shinkei_events.errors import BadConfig
+    from shinkei_events.settings import section
+    from shinkei_gateway.settings import GatewaySettings, shards_of
+    from shinkei_gateway.shards import part_name
+
+    try:
+        settings = section(plant, "gateway", GatewaySettings)
+    except BadConfig:
+        return [(part, part, ())]
+    return [(part, part_name(settings, shard), ("--shard", shard)) for shard in shards_of(settings)]
 
 
 class _HasRunFile:

@@ -2,7 +2,7 @@
 
 Knows nothing of what the programs do. Each is in a process group of its own and holds the reading end of a pipe (`lifeline`), so
 that it ends when this process ends, however that happens. Their output goes to ``<folder>/logs/<name>.log``. Used by
-`shinkei demo` and `shinkei run`.
+`shinkei demo` and `shinkei run`. SIGUSR1 asks whoever runs it to look for further programs.
 
 One thread: a loop that wakes on SIGCHLD, on a signal to stop, or after `TICK_S` (`SETTLED_TICK_S` when all is ready).
 """
@@ -64,6 +64,9 @@ class Supervisor:
         self._children = {
             program.name: Child(program, folder / "logs", self._lifeline_read, hold) for program in programs
         }
+        self._hold = hold
+        self.asked_to_look = False
+        """SIGUSR1 came: there may be more programs now (see `add`)."""
         self._before: dict[int, Any] = {}
         self._began = clock()
         self.stopping = False
@@ -72,6 +75,7 @@ class Supervisor:
         (self._folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in STOP_SIGNALS:
             self._before[number] = signal.signal(number, self._heard)
+        self._before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._look)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
         self._before_fd = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         return self
@@ -100,6 +104,13 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """The running programs' process ids."""
         return {name: child.pid for name, child in self._children.items() if child.pid is not None}
+
+    def add(self, programs: Sequence[Program]) -> list[str]:
+        """Supervise those of ``programs`` too whose names are new; returns these. Nothing else is touched."""
+        new = [program for program in programs if program.name not in self._children]
+        for program in new:
+            self._children[program.name] = Child(program, self._folder / "logs", self._lifeline_read, self._hold)
+        return [program.name for program in new]
 
     def run(self, until: Callable[[], bool] | None = None) -> None:
         """Supervise until a signal comes, nothing can run any more, or ``until()`` is true (asked at each tick)."""
@@ -193,6 +204,9 @@ class Supervisor:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        self.asked_to_look = True
 
     def _wait(self, seconds: float) -> None:
         ready, _, _ = select.select([self._wake_read], [], [], seconds)

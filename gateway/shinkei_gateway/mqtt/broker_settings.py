@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import Duration, Secret
 from shinkei_gateway.mqtt.connection import Dial, Will
-from shinkei_gateway.strict import Strict, address
+from shinkei_gateway.strict import SourceSettings, address
 
 MOST_KEEPALIVE_S = 65_535
 
 
-class BrokerSettings(Strict, frozen=True, kw_only=True):
+class BrokerSettings(SourceSettings, frozen=True, kw_only=True):
     """``url``: mqtt://host:port, or mqtts://host:port for TLS with the host's name checked.
 
     ``ca``, ``cert``, ``key``: PEM files, written ``file:PATH``; without ``ca`` the system's authorities count.

@@ -27,6 +27,7 @@ from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.quarantine import refused
+from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.taking import Taker, wait_room
 from shinkei_gateway.telemetry import SourceConnected, SourceCrashed, SourceLost
 
@@ -41,6 +42,8 @@ SETTLE_S = 2.0
 class MqttDevices:
     """``folder``: what secrets' files are relative to. ``clock``: ns UTC."""
 
+    history = False
+
     def __init__(self, name: str, settings: MqttSource, taker: Taker, folder: Path, *, clock: Callable[[], int] = time.time_ns,
                  uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
@@ -54,6 +57,12 @@ class MqttDevices:
         self._settles_at: float | None = None
         self._connections = self._values = 0
         self._error = ""
+
+    def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
+        """See `Replayable`: a message on its topic, or a value of one."""
+        if is_value(record):
+            return [value_again(record, record.where, raw)]
+        return self._mapping.take(record.where, raw, record.received)
 
     def machines(self) -> list[str]:
         """Machines heard of so far."""
@@ -162,7 +171,10 @@ class MqttDevices:
         item = items[0]
         if isinstance(item, Draft) and item.type is Quarantined:
             return []
-        watch = self._clocks.setdefault(item.machine, ClockWatch(int(self._settings.clock_limit * 1e9)))
+        watch = self._clocks.get(item.machine)
+        if watch is None:
+            told = self._taker.skew(self.name, item.machine)
+            watch = self._clocks[item.machine] = ClockWatch(int(self._settings.clock_limit * 1e9), told=told)
         found = watch.sample(item.time, received)
         if found is None:
             return []
@@ -171,6 +183,7 @@ class MqttDevices:
             "skew": found.skew,
             "limit": int(self._settings.clock_limit * 1e9),
             "within": found.within,
+            "step": found.step,
         }
         return [Draft(item.machine, received, received, ClockSkew, fields)]
 

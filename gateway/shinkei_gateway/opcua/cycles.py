@@ -80,7 +80,9 @@ class Cycles:
         taken = cycle.values.get(OPERATION)
         if taken is not None and isinstance(taken.value, Unreadable):
             raw = taken.value.text.encode()
-            return refused(self._name, self._machine, f"handshake {name}", raw, taken.value.error, received)
+            counter = "" if cycle.edge.counter is None else f" {cycle.edge.counter}"
+            where, time = f"handshake {name}{counter}", cycle.edge.time
+            return refused(self._name, self._machine, where, raw, taken.value.error, received, time=time)
         return operation_of(self._machine, name, cycle, received)
 
     def _gaps(self, name: str, cycle: Cycle, received: int) -> list[Draft]:

@@ -10,7 +10,7 @@ from shinkei_events.errors import BadConfig
 from shinkei_events.model.machine import State
 from shinkei_events.settings import Duration
 from shinkei_gateway.machine_json import Medium, SetupType
-from shinkei_gateway.strict import Strict, address, machine_id, once
+from shinkei_gateway.strict import SourceSettings, Strict, address, machine_id, once
 
 NODE = re.compile(r"(?:nsu=[^;]+;)?(?:i=\d+|s=.+|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]+)", re.DOTALL)
 QUEUE_MIN, QUEUE_MAX = 10, 10_000
@@ -66,7 +66,7 @@ class HandshakeNodes(Strict, frozen=True):
     timeout: Duration = Duration(2.0)
 
 
-class OpcuaSource(Strict, frozen=True, tag_field="type", tag="opcua"):
+class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", tag="opcua"):
     """One machine behind an OPC UA server. ``security`` has no default: ``none`` must be said by name.
 
     ``outage``: how long a cut the server's queues should bridge; with ``sampling`` it gives the queue size asked for.

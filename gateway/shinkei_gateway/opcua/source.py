@@ -16,10 +16,12 @@ from typing import Any
 from asyncua import ua
 
 from shinkei_events.errors import NotConnected
+from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
-from shinkei_gateway.intake import Batch, Draft
+from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.opcua.plan import Item, plan
+from shinkei_gateway.opcua.replay import node_again
 from shinkei_gateway.opcua.sample import Sample, nanoseconds, sample_of
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
@@ -34,11 +36,14 @@ REFUSED_AGAIN_S = 10.0
 class OpcuaMachine:
     """``clock``: ns UTC; ``uniform``: a random source for the pauses between attempts."""
 
+    history = False
+
     def __init__(self, name: str, settings: OpcuaSource, taker: Taker, *, clock: Callable[[], int] = time.time_ns,
                  uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
         self._items = plan(settings)
-        self._translator = Translator(name, settings, self._items, taker.resume(name), time.monotonic_ns())
+        self._translator = Translator(name, settings, self._items, taker.resume(name), time.monotonic_ns(),
+                                      taker.skew(name, settings.machine))  # fmt: skip
         self._backoff = Backoff(settings.retry, uniform)
         self._session: Session | None = None
         self._refused: dict[int, str] = {}
@@ -52,6 +57,10 @@ class OpcuaMachine:
         self._values = 0
         self._error = ""
         self._revised = (0.0, 0)
+
+    def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
+        """See `Replayable`."""
+        return node_again(self._settings, self._items, record, raw)
 
     def machines(self) -> list[str]:
         """The machine."""

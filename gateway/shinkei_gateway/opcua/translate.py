@@ -57,10 +57,16 @@ class _Take:
 
 
 class Translator:
-    """One source. ``resume``: its last durable resume state; ``now``: any monotonic ns (handshake time-outs only)."""
+    """One source. ``resume``: its last durable resume state; ``now``: any monotonic ns (handshake time-outs only); ``skew``: told before."""
 
     def __init__(
-        self, name: str, source: OpcuaSource, items: list[Item], resume: dict[str, Any] | None, now: int
+        self,
+        name: str,
+        source: OpcuaSource,
+        items: list[Item],
+        resume: dict[str, Any] | None,
+        now: int,
+        skew: int | None = None,
     ) -> None:
         self._name, self._source, self._items = name, source, items
         self._machine = source.machine
@@ -69,7 +75,7 @@ class Translator:
         self._cause = "gateway_down"
         self._state = MachineState(source.state.map if source.state is not None else {})
         self._slots = Slots(source.setup)
-        self._clock = ClockWatch(int(source.clock_limit * _SECOND))
+        self._clock = ClockWatch(int(source.clock_limit * _SECOND), told=skew)
         self._cycles = Cycles(name, source, items)
         self._signals = sum(item.role == "signal" for item in items)
         if known:
@@ -162,7 +168,9 @@ class Translator:
         if sample.error is not None:
             raw = str(sample.value).encode()
             take.items.append(
-                quarantined(self._name, self._machine, item.node, raw, sample.error, take.received, path="$.value")
+                quarantined(
+                    self._name, self._machine, item.node, raw, sample.error, take.received, path="$.value", time=time
+                )
             )
         if item.role == "signal":
             if not repeat:
@@ -215,22 +223,31 @@ class Translator:
             said = EnergySaid(medium=node.medium, value=float(sample.value), unit=node.unit)
             take.items.append(energy_draft(self._machine, said, take.received, time))
         except BadInput as error:
-            take.items.append(self._refused(item.node, sample.value, error, take))
+            take.items.append(self._refused(item.node, sample.value, error, time, take))
 
-    def _refused(self, where: str, value: Any, error: BadInput, take: _Take) -> Draft:
-        return refused(self._name, self._machine, where, str(value).encode(), error, take.received, "text/plain")
+    def _refused(self, where: str, value: Any, error: BadInput, time: int, take: _Take) -> Draft:
+        raw = str(value).encode()
+        return refused(self._name, self._machine, where, raw, error, take.received, "text/plain", time)
 
     # ---- a whole message -----------------------------------------------------------------------------------------------
     def _states(self, take: _Take) -> None:
         told, bad = self._state.take(take.changes, self._continuity.newest or take.received)
         take.items += [state_draft(self._machine, said, take.received) for said in told]
-        take.items += [self._refused(f"state.{change.role}", change.value, error, take) for change, error in bad]
+        take.items += [
+            self._refused(f"state.{change.role}", change.value, error, change.time, take) for change, error in bad
+        ]
 
     def _skew(self, take: _Take) -> None:
         found = self._clock.sample(max(take.live), take.received) if take.live else None
         if found is not None:
             limit = int(self._source.clock_limit * _SECOND)
-            fields = {"source": self._name, "skew": found.skew, "limit": limit, "within": found.within}
+            fields = {
+                "source": self._name,
+                "skew": found.skew,
+                "limit": limit,
+                "within": found.within,
+                "step": found.step,
+            }
             take.items.append(Draft(self._machine, take.received, take.received, ClockSkew, fields))
             take.own += 1
 

@@ -37,6 +37,17 @@ class GapMark(msgspec.Struct, frozen=True, omit_defaults=True):
     end: int | None = None
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How readings came, where that is not the ordinary way.
+
+    ``skew``: ns by which the source's clock was ahead (negative: behind), beyond its limit; source times stand as the source gave them.
+    ``replay_of``: the quarantine record (``stream/number``) that these readings were; nothing is known of the context they had.
+    """
+
+    skew: int | None = None
+    replay_of: str | None = None
+
+
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     """Readings ``first … first + n - 1`` of a stream, column by column.
 
@@ -44,7 +55,8 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     ``status``/``received``: runs ``(count, code)`` and ``(count, time ns)`` that add up to n; ``server_dt[i]``: server time minus
     ``t0`` when it differs from the source time; ``production``: the machine's last production number before the frame;
     ``late``: indexes of readings whose source time was outside [received - 7 d, received + 1 h] (filed under the time received);
-    ``complete_until``: in an empty frame, the source time (ns) up to which the stream is complete.
+    ``complete_until``: in an empty frame, the source time (ns) up to which the stream is complete; ``origin``: what is
+    out of the ordinary with how these readings came.
     """
 
     stream: StreamId
@@ -62,11 +74,17 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     gap_before: GapMark | None = None
     late: list[int] | None = None
     complete_until: int | None = None
+    origin: Origin | None = None
 
     @property
     def machine(self) -> str:
         """The machine's short id: Kafka key and CloudEvents subject."""
         return self.stream.machine
+
+    @property
+    def replay_of(self) -> str | None:
+        """The quarantine record that the readings were, if they were one."""
+        return self.origin.replay_of if self.origin is not None else None
 
     @property
     def count(self) -> int:

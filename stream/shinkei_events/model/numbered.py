@@ -74,12 +74,16 @@ class Gap(Numbered, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ClockSkew(Numbered, frozen=True, kw_only=True, omit_defaults=True):
-    """A source's clock is ``skew`` ns ahead of the gateway's (negative: behind), beyond ``limit`` ns; or is right again."""
+    """A source's clock is ``skew`` ns ahead of the gateway's (negative: behind), beyond ``limit`` ns; or is right again.
+
+    ``step``: it was set back, by so many ns (negative). Nothing is corrected: source times stand as given, numbers in their order.
+    """
 
     source: str
     skew: int
     limit: int
     within: bool = False
+    step: int | None = None
 
 
 class SignalDescribed(Numbered, frozen=True, kw_only=True, omit_defaults=True):

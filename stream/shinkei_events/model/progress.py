@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from shinkei_events.identity import StreamId
+from shinkei_events.model.quarantine import Quarantined
 
 
 class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,11 +56,12 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="pr
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="replay"):
-    """Take a quarantined message again, perhaps with another payload."""
+    """Take a quarantined message again, perhaps with another payload. ``record``: as the database has it, for when the spool has not."""
 
     stream: StreamId
     number: int
     payload: bytes | None = None
+    record: Quarantined | None = None
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="trust"):
@@ -87,7 +89,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The gateway's answer to command ``command``."""
+    """The answer of a gateway (its ``shard``) to command ``command``."""
 
     id: str
     command: str
@@ -96,3 +98,4 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: int
     result: dict[str, Any] = {}
     error: str | None = None
+    shard: str = ""

@@ -19,3 +19,8 @@ class Quarantined(Numbered, frozen=True, kw_only=True, omit_defaults=True):
     content_type: str = "application/octet-stream"
     size: int | None = None
     sha256: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """How a replay points at this record (``replay_of``)."""
+        return f"{self.stream}/{self.number}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from shinkei_cli.commands import gateway_quarantine, gateway_reload
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, NOT_THERE
 from shinkei_cli.output import add_format, print_rows
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from shinkei_events.settings import PlantFile
 
 
+_SHARD = "which of the gateway's shards (needed when the file names several; each is a process of its own)"
+
+
 def register(subparsers: Subparsers) -> None:
     """Add the part's commands."""
-    commands = add_part(subparsers, "gateway")
+    commands = add_part(subparsers, "gateway", lambda run: run.add_argument("--shard", metavar="NAME", help=_SHARD))
     reconcile = commands.add_parser(
         "reconcile",
         help="per source and hour: offered, received, duplicate, quarantined, sent, stored; exit 1 when they differ",
@@ -32,6 +36,8 @@ def register(subparsers: Subparsers) -> None:
     add_config(check)
     add_format(check)
     check.set_defaults(handler=_check)
+    gateway_quarantine.register(commands)
+    gateway_reload.register(commands)
 
 
 def _reconcile(args: argparse.Namespace) -> int:
@@ -44,30 +50,45 @@ def _reconcile(args: argparse.Namespace) -> int:
 
 
 def _rows(plant: PlantFile) -> list[dict[str, Any]]:
-    """From the running gateway, else from its books; raises `NotConnected` when there are none."""
+    """Of all shards, from the running process, else from its books; raises `NotConnected` when there are none."""
+    from shinkei_events.errors import NotConnected
+    from shinkei_events.settings import section
+    from shinkei_gateway.reconcile import Books
+    from shinkei_gateway.settings import GatewaySettings, shards_of
+    from shinkei_gateway.shards import books_file, part_name, spool_folder
+
+    settings = section(plant, "gateway", GatewaySettings)
+    rows: list[dict[str, Any]] = []
+    is_there = False
+    for shard in shards_of(settings):
+        said = _asked(plant, part_name(settings, shard))
+        path = books_file(spool_folder(plant, settings, shard))
+        if said is not None:
+            rows += said
+        elif path.exists():  # it was ended or killed: its books are what is left
+            rows += Books(path.read_bytes()).rows({})
+        is_there |= said is not None or path.exists()
+    if not is_there:
+        raise NotConnected(f"no gateway has run in {plant.dir}: it keeps no books")
+    return rows
+
+
+def _asked(plant: PlantFile, part: str) -> list[dict[str, Any]] | None:
     import json
     from urllib.error import URLError
     from urllib.request import urlopen
 
-    from shinkei_events.errors import NotConnected
     from shinkei_events.runfile import read_run
-    from shinkei_events.settings import section
-    from shinkei_gateway.reconcile import Books
-    from shinkei_gateway.run import books_file, spool_folder
-    from shinkei_gateway.settings import GatewaySettings
 
-    found = read_run(plant.dir, "gateway")
-    if found is not None:
-        try:
-            with urlopen(f"http://{found['http']}/health", timeout=5) as answer:
-                rows: list[dict[str, Any]] = json.load(answer)["details"]["reconcile"]
-                return rows
-        except (URLError, OSError, KeyError, ValueError):
-            pass  # it was killed: its books are what is left
-    path = books_file(spool_folder(plant, section(plant, "gateway", GatewaySettings)))
-    if not path.exists():
-        raise NotConnected(f"no gateway has run in {plant.dir}: there is no {path.name}")
-    return Books(path.read_bytes()).rows({})
+    found = read_run(plant.dir, part)
+    if found is None:
+        return None
+    try:
+        with urlopen(f"http://{found['http']}/health", timeout=5) as answer:
+            rows: list[dict[str, Any]] = json.load(answer)["details"]["reconcile"]
+            return rows
+    except (URLError, OSError, KeyError, ValueError):
+        return None
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -6,12 +6,17 @@ Without ``log.bootstrap`` and ``store.dsn`` in plant.toml the embedded log and d
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, WRONG_USE
 from shinkei_cli.main import COMMANDS
 from shinkei_cli.part import PARTS, Subparsers
+
+if TYPE_CHECKING:
+    from shinkei_cli.supervisor import Supervisor
 
 DEFAULT = tuple(part for part in PARTS if part != "plant")
 
@@ -50,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
                 narrator.say("running")
                 if "ui" in parts:
                     narrator.say("board", url=board_url(plant.dir))
-            supervisor.run(until=lambda: bool(supervisor.given_up()))
+            supervisor.run(until=lambda: _look(args, parts, supervisor) or bool(supervisor.given_up()))
             failed = bool(supervisor.given_up())
             narrator.say("ending")
     except AlreadyRunningError as error:
@@ -58,6 +63,18 @@ def _run(args: argparse.Namespace) -> int:
         return WRONG_USE
     narrator.say("ended")
     return FAILED if failed else DONE
+
+
+def _look(args: argparse.Namespace, parts: list[str], supervisor: Supervisor) -> bool:
+    """Start what plant.toml has more of now (another shard), when somebody asks for it; a file that is wrong changes nothing."""
+    from shinkei_cli.programs import programs_of
+    from shinkei_events.errors import BadConfig
+
+    if supervisor.asked_to_look:
+        supervisor.asked_to_look = False
+        with contextlib.suppress(BadConfig):
+            supervisor.add(programs_of(plant_of(args), parts))
+    return False
 
 
 def board_url(folder: Path) -> str:

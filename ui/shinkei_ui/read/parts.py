@@ -38,7 +38,13 @@ def parts(folder: Path) -> list[Part]:
     named = {name: run for name, run in runs.items() if "part" in run}
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda item: _part(item[0], item[1], restarts.get(item[0])), named.items()))
-    return sorted(found, key=lambda part: (PARTS.index(part.name) if part.name in PARTS else len(PARTS), part.name))
+    return sorted(found, key=_place)
+
+
+def _place(part: Part) -> tuple[int, str]:
+    """In the order of the chain; a gateway's further shards (``gateway-NAME``) beside it."""
+    kind = part.name.partition("-")[0]
+    return PARTS.index(kind) if kind in PARTS else len(PARTS), part.name
 
 
 def _part(name: str, run: dict[str, Any], restarts: int | None) -> Part:

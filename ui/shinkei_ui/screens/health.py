@@ -19,7 +19,19 @@ from shinkei_ui.visitor import words_of, zone_of
 
 found = installed()
 words, zone, reader = words_of(found), zone_of(found), found.reader
-ACCOUNT = ("source", "hour", "offered", "received", "own", "duplicate", "quarantined", "numbered", "sent", "stored")
+ACCOUNT = (
+    "source",
+    "hour",
+    "offered",
+    "received",
+    "own",
+    "replayed",
+    "duplicate",
+    "quarantined",
+    "numbered",
+    "sent",
+    "stored",
+)
 RECORD = ("signals", "events", "history", "missing", "gaps_in_time", "quarantined")
 HIDDEN = {"url", "log_id", "epoch"}
 TIME_S, FACTS, ACCOUNTS_SHOWN, HOUR_NS = 1.5e9, 8, 40, 3_600_000_000_000
@@ -75,25 +87,26 @@ def _said(part: Part) -> str:
 
 
 def _gateway(known: list[Part]) -> None:
-    """The gateway's own account, if it gives one: per source and hour of receipt, what came in and what became of it."""
-    for part in known:
-        account = part.details.get("reconcile")
-        if (
-            not part.name.startswith("gateway")
-            or not isinstance(account, list)
-            or not all(isinstance(row, dict) for row in account)
-        ):
-            continue
-        st.header(words("health.reconcile_gateway"))
-        names = [name for name in ACCOUNT if any(row.get(name) is not None for row in account)]
-        rows: list[tuple[str, list[Value]]] = [
-            (_unequal(row), [_counted(name, row.get(name)) for name in names]) for row in account[-ACCOUNTS_SHOWN:]
-        ]
-        show(
-            [Column(words(f"health.reconcile.{name}"), name not in {"source", "hour"}) for name in names],
-            rows,
-            "reconcile",
-        )
+    """The gateway's own account, of all its shards: per source and hour of receipt, what came in and what became of it."""
+    account = [row for part in known if part.name.partition("-")[0] == "gateway" for row in _account(part)]
+    if not account:
+        return
+    st.header(words("health.reconcile_gateway"))
+    account.sort(key=lambda row: (str(row.get("source")), row.get("hour") or 0))
+    names = [name for name in ACCOUNT if any(row.get(name) is not None for row in account)]
+    rows: list[tuple[str, list[Value]]] = [
+        (_unequal(row), [_counted(name, row.get(name)) for name in names]) for row in account[-ACCOUNTS_SHOWN:]
+    ]
+    show(
+        [Column(words(f"health.reconcile.{name}"), name not in {"source", "hour"}) for name in names],
+        rows,
+        "reconcile",
+    )
+
+
+def _account(part: Part) -> list[dict[str, Any]]:
+    account = part.details.get("reconcile")
+    return [row for row in account if isinstance(row, dict)] if isinstance(account, list) else []
 
 
 def _counted(name: str, value: Any) -> str:

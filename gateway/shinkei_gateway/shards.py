@@ -1,0 +1,60 @@
+"""What each of a gateway's shards is called, where it keeps its things, what it may use and which commands it answers. Pure.
+
+A shard is a process with a spool and numbers of its own; all sources of a machine sit in one (`settings` checks it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from pathlib import Path
+
+from shinkei_events.model.progress import Apply, Replay, Request, SendAgain
+from shinkei_events.settings import PlantFile
+from shinkei_gateway.forward import CREDIT_BYTES
+from shinkei_gateway.settings import GatewaySettings, shards_of
+
+
+def part_name(settings: GatewaySettings, shard: str) -> str:
+    """The name of a shard's process among the parts: that of the gateway's own shard is plain."""
+    return "gateway" if shard == settings.shard else f"gateway-{shard}"
+
+
+def spool_folder(plant: PlantFile, settings: GatewaySettings, shard: str) -> Path:
+    """Where the shard's segments are."""
+    return plant.dir / "spool" / settings.id / shard
+
+
+def books_file(folder: Path) -> Path:
+    """Where the books of the spool in ``folder`` are."""
+    return folder.with_name(f"{folder.name}.books.json")
+
+
+def address_of(settings: GatewaySettings, shard: str) -> str:
+    """Where the shard answers: the file's address for the gateway's own, any free port of that host for the others."""
+    host, _, _ = settings.http.rpartition(":")
+    return settings.http if shard == settings.shard else f"{host}:0"
+
+
+def credit_of(settings: GatewaySettings) -> int:
+    """The bytes a partition that one shard may have under way on the embedded log: all writers share what it can hold."""
+    return CREDIT_BYTES // (settings.writers or len(shards_of(settings)))
+
+
+def concerns(
+    request: Request,
+    settings: GatewaySettings,
+    shard: str,
+    source_of: Callable[[str], object | None],
+    streams: Container[str],
+) -> bool:
+    """Whether ``shard`` answers: it has the source, or wrote the stream. For a source that no shard has the gateway's own answers."""
+    if isinstance(request, Apply) or len(shards_of(settings)) == 1:
+        return True
+    if isinstance(request, SendAgain):
+        return str(request.stream) in streams
+    if isinstance(request, Replay) and request.record is None:
+        return str(request.stream) in streams
+    source = request.record.source if isinstance(request, Replay) and request.record else getattr(request, "source", "")
+    if source_of(source) is not None:
+        return True
+    return shard == settings.shard and source not in settings.sources
