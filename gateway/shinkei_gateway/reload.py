@@ -13,6 +13,7 @@ import msgspec
 
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import PlantFile, Secret, load_plant, section
+from shinkei_gateway.mqtt.broker_settings import BrokerSettings, dial
 from shinkei_gateway.settings import GatewaySettings, sources_of
 
 _LATER = ("frame_age", "http", "spool")
@@ -43,8 +44,10 @@ def read_again(old_plant: PlantFile, old: GatewaySettings) -> Read:
 
 
 def check_secrets(settings: GatewaySettings, folder: Path) -> None:
-    """Raises `BadConfig` unless every secret that a source names can be read."""
+    """Raises `BadConfig` unless every secret and certificate that a source names can be read."""
     for source in sources_of(settings).values():
+        if isinstance(source, BrokerSettings):
+            dial(source, folder)
         for secret in _secrets(source):
             secret.reveal(folder)
 

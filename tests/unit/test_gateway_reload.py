@@ -97,7 +97,8 @@ def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path) -> None:
     write_site(tmp_path, {"press": press()}, shard="b")
     with pytest.raises(BadConfig, match=r"gateway\.shard.*restart"):
         read_again(plant, settings)
-    cell = {"type": "mqtt", "url": "mqtt://192.0.2.1:1883", "client_id": "x", "topics": [], "password": "file:none.pw"}
+    broker = {"type": "mqtt", "url": "mqtt://192.0.2.1:1883", "client_id": "x", "topics": []}
+    cell = broker | {"user": "u", "password": "file:none.pw"}
     write_site(tmp_path, {"press": press(), "cell": cell})
     with pytest.raises(BadConfig, match="cannot be read"):
         read_again(plant, settings)
