@@ -156,6 +156,30 @@ class Session:
         found: list[ua.DataValue] = await self._ask(self._client.uaclient.read(params))
         return found
 
+    async def read_each(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
+        """An attribute of each node, with the source's time where it has one. Raises `NotConnected`."""
+        params = ua.ReadParameters(MaxAge=0, TimestampsToReturn=ua.TimestampsToReturn.Both)
+        params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in wanted]
+        found: list[ua.DataValue] = await self._ask(self._client.uaclient.read(params))
+        return found
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The server's namespace array as last read."""
+        return list(self._namespaces)
+
+    async def browse(self, wanted: list[ua.BrowseDescription], most: int) -> list[ua.BrowseResult]:
+        """References of nodes, ``most`` each in one answer (Part 4 §5.8.2). Raises `NotConnected` (its cause has the code)."""
+        params = ua.BrowseParameters(RequestedMaxReferencesPerNode=most, NodesToBrowse=wanted)
+        found: list[ua.BrowseResult] = await self._ask(self._client.uaclient.browse(params))
+        return found
+
+    async def browse_next(self, points: list[bytes], *, release: bool = False) -> list[ua.BrowseResult]:
+        """Go on from continuation points, or give them back (Part 4 §5.8.3). Raises `NotConnected`."""
+        params = ua.BrowseNextParameters(ReleaseContinuationPoints=release, ContinuationPoints=points)
+        found: list[ua.BrowseResult] = await self._ask(self._client.uaclient.browse_next(params))
+        return found
+
     async def is_alive(self) -> bool:
         """Whether the server answers a read now."""
         try:

@@ -17,10 +17,11 @@ QUEUE_MIN, QUEUE_MAX = 10, 10_000
 
 
 class SignalNode(Strict, frozen=True):
-    """``node`` is the signal ``name``; ``sampling`` and ``queue`` override the source's."""
+    """``node`` is the signal ``name``; ``sampling`` and ``queue`` override the source's. ``data_type``: what it was when it was browsed."""
 
     node: str
     name: str
+    data_type: str = ""
     sampling: Duration | None = None
     queue: int | None = None
 
