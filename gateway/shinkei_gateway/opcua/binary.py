@@ -8,6 +8,7 @@ in the data are claims: nothing is reserved before the bytes that are said to be
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -253,9 +254,7 @@ def variant(scope: Scope, data: bytes, at: int) -> tuple[Value, int]:
     if encoding & 0x40:
         dimensions, at = array(scope, 6, data, at)
         if dimensions and found is not None and not scope.lenient:
-            if len(dimensions) > MAX_DIMENSIONS or (len(dimensions) > 1 and scope.depth > MAX_DIMENSIONS):
-                raise BadInput(f"{len(dimensions)} dimensions within {scope.depth} values: more than is kept")
-            found = shaped(found, dimensions)
+            found = shaped(scope, found, dimensions)
     return found, at
 
 
@@ -289,14 +288,11 @@ def several(reader: Reader, scope: Scope, n: int, data: bytes, at: int) -> tuple
     return found, at
 
 
-def shaped(flat: list[Any], dimensions: list[int]) -> list[Any]:
+def shaped(scope: Scope, flat: list[Any], dimensions: list[int]) -> list[Any]:
     """``flat`` in row-major order as nested lists. Raises `BadInput` when the dimensions are not those of so many values."""
-    size = 1
-    for length in dimensions:
-        size *= max(length, 0)
-        if size > len(flat):
-            break
-    if size != len(flat):
+    if len(dimensions) > MAX_DIMENSIONS or (len(dimensions) > 1 and scope.depth > MAX_DIMENSIONS):
+        raise BadInput(f"{len(dimensions)} dimensions within {scope.depth} values: more than is kept")
+    if math.prod(max(length, 0) for length in dimensions) != len(flat):
         raise BadField("dimensions", dimensions[:8], f"they must multiply to the {len(flat)} values sent")
     if not flat:
         return flat

@@ -17,7 +17,7 @@ from shinkei_gateway.opcua.runs import RUNS, TAILS, VALUE, Item
 from shinkei_gateway.opcua.structures import Structures
 from shinkei_gateway.quality import BAD_DECODING
 
-SERVICE_FAULT, PUBLISH_RESPONSE, REPUBLISH_RESPONSE = "i=397", "i=829", "i=835"
+SERVICE_FAULT, READ_RESPONSE, PUBLISH_RESPONSE, REPUBLISH_RESPONSE = "i=397", "i=634", "i=829", "i=835"
 DATA_CHANGE, STATUS_CHANGE, EVENTS = "i=811", "i=820", "i=916"
 """Ids of the binary encodings (Part 6 §A, NodeIds.csv)."""
 MAX_NOTIFICATIONS = 1_000
@@ -81,7 +81,7 @@ def decode_publish_response(body: bytes, structures: Structures) -> Published:
     """
     scope = Scope(structures.namespaces, structures)
     with guarded("publish response"):
-        type_id, result, at = _header(scope, body)
+        type_id, result, at = response_header(scope, body)
         if type_id == SERVICE_FAULT or (result and at == len(body)):
             return Published(0, 0, None, [], False, [], result, [], [], None, [])
         if type_id != PUBLISH_RESPONSE:
@@ -102,7 +102,7 @@ def decode_republish_response(body: bytes, structures: Structures) -> tuple[int,
     """Service result and message of a RepublishResponse. Raises `BadInput` as `decode_publish_response` does."""
     scope = Scope(structures.namespaces, structures)
     with guarded("republish response"):
-        type_id, result, at = _header(scope, body)
+        type_id, result, at = response_header(scope, body)
         if type_id == SERVICE_FAULT or (result and at == len(body)):
             return result, _NO_MESSAGE
         if type_id != REPUBLISH_RESPONSE:
@@ -110,7 +110,28 @@ def decode_republish_response(body: bytes, structures: Structures) -> tuple[int,
         return result, _message(scope, body, at)[0]
 
 
-def _header(scope: Scope, body: bytes) -> tuple[str, int, int]:
+def decode_read_response(body: bytes, structures: Structures) -> tuple[int, list[Item], list[Undecoded]]:
+    """Service result, values and what could not be read of a ReadResponse (Part 4 §5.11.2). The place of a value is its handle.
+
+    The same values with the same times as a notification has, to the tick. Raises `BadInput` as `decode_publish_response` does.
+    """
+    scope = Scope(structures.namespaces, structures)
+    values: list[Item] = []
+    bad: list[Undecoded] = []
+    with guarded("read response"):
+        type_id, result, at = response_header(scope, body)
+        if type_id == SERVICE_FAULT or (result and at == len(body)):
+            return result, values, bad
+        if type_id != READ_RESPONSE:
+            raise BadInput(f"a response of type {type_id} where a ReadResponse ({READ_RESPONSE}) is due")
+        n, at = binary.count(body, at)
+        for place in range(n):
+            at = _data_value(scope, place, body, at, values, bad)
+        _skip_diagnostics(scope, body, at)
+    return result, values, bad
+
+
+def response_header(scope: Scope, body: bytes) -> tuple[str, int, int]:
     """Type id and service result; a ResponseHeader (Part 4 §7.33) is not worth more."""
     type_id, at = binary.expanded_node_id(scope, body, 0)
     result = _U32.unpack_from(body, at + 12)[0]
@@ -191,8 +212,13 @@ def _data_change(scope: Scope, data: bytes, values: list[Item], bad: list[Undeco
 
 def _one(scope: Scope, data: bytes, at: int, values: list[Item], bad: list[Undecoded]) -> int:
     """One MonitoredItemNotification of any form. Raises when its end is not known."""
-    handle, mask = _HANDLE_MASK.unpack_from(data, at)
-    start = at = at + _HANDLE_MASK.size
+    return _data_value(scope, _U32.unpack_from(data, at)[0], data, at + 4, values, bad)
+
+
+def _data_value(scope: Scope, handle: int, data: bytes, at: int, values: list[Item], bad: list[Undecoded]) -> int:
+    """A DataValue (Part 6 §5.2.2.17) as the next of ``values``. Raises when its end is not known."""
+    mask = data[at]
+    start = at = at + 1
     value: Value = None
     failed = ""
     if mask & VALUE:
@@ -251,5 +277,4 @@ def _field(scope: Scope, data: bytes, at: int, handle: int, fields: list[Value],
 
 _BARE = Scope([], Structures([]), lenient=True)
 _U32 = struct.Struct("<I")
-_HANDLE_MASK = struct.Struct("<IB")
 _MESSAGE = struct.Struct("<Iqi")

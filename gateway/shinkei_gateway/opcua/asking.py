@@ -1,0 +1,139 @@
+"""Reads and browses of many nodes, in calls of the size the server takes, one after the other; answers decoded here. The thin shell of
+`definitions` and `describe`.
+
+One call at a time: an S7-1500 counts its limits over all calls that are outstanding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from asyncua import ua
+from asyncua.ua.uaerrors import UaError
+
+from shinkei_events.errors import BadInput
+from shinkei_gateway.opcua import binary
+from shinkei_gateway.opcua.binary import Scope, guarded
+from shinkei_gateway.opcua.decode import decode_read_response, response_header
+from shinkei_gateway.opcua.runs import Item
+from shinkei_gateway.opcua.structures import Structures
+from shinkei_gateway.quality import BAD
+
+NODES_A_CALL = 200
+"""At most: a call must not hold up the server's other work."""
+_BROWSE_RESPONSE, _BROWSE_NEXT_RESPONSE = "i=530", "i=536"
+_NAMES_ONLY = ua.BrowseResultMask.BrowseName
+
+
+class Asks(Protocol):
+    """A session, as far as it is needed here."""
+
+    namespaces: list[str]
+    limits: dict[str, int]
+    """``reads`` and, where it is known, ``browses``: nodes a call at most."""
+
+    def resolve(self, node: str) -> ua.NodeId:
+        """The node id of ``nsu=…;…`` at this server now. Raises KeyError when it has no such namespace."""
+
+    async def answer(self, request: Any) -> bytes:
+        """The bytes of the response to a request of the library. Raises `NotConnected`."""
+
+
+class Reference(NamedTuple):
+    """The node at the other end and its browse name, both with namespace URI."""
+
+    node: str
+    name: str
+
+
+async def read(asks: Asks, structures: Structures, wanted: Sequence[tuple[str, int]]) -> list[Item]:
+    """The (node, attribute)s' values, with their place as handle; one that the server refuses or nobody can read has a bad status.
+
+    Raises `NotConnected`, and `BadInput` for an answer that cannot be read at all.
+    """
+    found: list[Item] = []
+    step = min(NODES_A_CALL, asks.limits.get("reads", NODES_A_CALL))
+    for at in range(0, len(wanted), step):
+        part = wanted[at : at + step]
+        request = ua.ReadRequest()
+        request.Parameters.NodesToRead = [
+            ua.ReadValueId(NodeId=_node(asks, node), AttributeId=attribute) for node, attribute in part
+        ]
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
+        result, values, _ = decode_read_response(await asks.answer(request), structures)
+        if result >= BAD or len(values) != len(part):
+            raise BadInput(
+                f"a read of {len(part)} attributes was answered with status {result:#010x} and {len(values)} values"
+            )
+        found += values
+    return found
+
+
+async def browse(asks: Asks, nodes: Sequence[str], reference: str, *, inverse: bool = False) -> list[list[Reference]]:
+    """What each node refers to by references of exactly this type. Raises as `read` does."""
+    found: list[list[Reference]] = []
+    step = min(NODES_A_CALL, asks.limits.get("browses", NODES_A_CALL))
+    direction = ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward
+    for at in range(0, len(nodes), step):
+        request = ua.BrowseRequest()
+        request.Parameters.NodesToBrowse = [
+            ua.BrowseDescription(
+                NodeId=_node(asks, node), BrowseDirection=direction, ReferenceTypeId=ua.NodeId.from_string(reference),
+                IncludeSubtypes=False, NodeClassMask=0, ResultMask=_NAMES_ONLY,
+            )
+            for node in nodes[at : at + step]
+        ]  # fmt: skip
+        answers = _browsed(asks, await asks.answer(request), _BROWSE_RESPONSE)
+        for references, point in answers:
+            found.append(references + await _rest(asks, point))
+    if len(found) != len(nodes):
+        raise BadInput(f"{len(nodes)} nodes were browsed and {len(found)} were answered")
+    return found
+
+
+async def _rest(asks: Asks, point: bytes) -> list[Reference]:
+    found: list[Reference] = []
+    while point:
+        request = ua.BrowseNextRequest()
+        request.Parameters.ContinuationPoints = [point]
+        answers = _browsed(asks, await asks.answer(request), _BROWSE_NEXT_RESPONSE)
+        point = answers[0][1] if answers and answers[0][1] != point else b""
+        found += [reference for references, _ in answers for reference in references]
+    return found
+
+
+def _node(asks: Asks, node: str) -> ua.NodeId:
+    try:
+        return asks.resolve(node)
+    except (KeyError, ValueError, UaError):
+        return ua.NodeId()  # the server answers BadNodeIdUnknown for it
+
+
+def _browsed(asks: Asks, body: bytes, due: str) -> list[tuple[list[Reference], bytes]]:
+    """References and continuation point of each BrowseResult (Part 4 §7.6)."""
+    scope = Scope(asks.namespaces, Structures(asks.namespaces, []))
+    with guarded("browse response"):
+        type_id, result, at = response_header(scope, body)
+        if type_id != due or result >= BAD:
+            raise BadInput(f"a browse was answered with {type_id}, status {result:#010x}")
+        n, at = binary.count(body, at)
+        found = []
+        for _ in range(n):
+            point, at = binary.raw(body, at + 4)
+            count, at = binary.count(body, at)
+            references = []
+            for _ in range(count):
+                reference, at = _reference(scope, body, at)
+                references.append(reference)
+            found.append((references, point or b""))
+    return found
+
+
+def _reference(scope: Scope, body: bytes, at: int) -> tuple[Reference, int]:
+    _, at = binary.expanded_node_id(scope, body, at)
+    node, at = binary.expanded_node_id(scope, body, at + 1)
+    name, at = binary.qualified_name(scope, body, at)
+    _, at = binary.localized_text(scope, body, at)
+    _, at = binary.expanded_node_id(scope, body, at + 4)
+    return Reference(node, str(name)), at
