@@ -7,60 +7,27 @@ drops it. With a volatile log only ``credit`` bytes a partition may be out that 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from shinkei_events.codec import decode
 from shinkei_events.errors import BadInput
-from shinkei_events.frames import MAX_BYTES, MAX_VALUES, can_join, cut, join
+from shinkei_events.frames import cut
 from shinkei_events.identity import FIRST_NUMBER, KINDS, Kind, StreamId, gap_id
 from shinkei_events.model.frame import Context, Frame, GapMark
 from shinkei_events.model.numbered import Numbered
 from shinkei_events.model.progress import Recorded
 from shinkei_events.topics import PARTITIONS, partition_of
+from shinkei_gateway.sending import Missing, Send, Sending
 from shinkei_gateway.spool.segment import Entry
 from shinkei_gateway.spool.spool import Cursor, Spool
 
+__all__ = ["CREDIT_BYTES", "Forwarder", "Missing", "Send"]
+
 FRAME_AGE_NS = 100_000_000
 CREDIT_BYTES = 3 * 1024 * 1024
-
-
-class Send(NamedTuple):
-    """One record for the log. ``ticket`` comes back by `delivered` or `failed`. ``end`` is the number after its last."""
-
-    ticket: int
-    stream: StreamId
-    first: int
-    end: int
-    event: Frame | Numbered
-    size: int
-
-
-class Missing(NamedTuple):
-    """Numbers ``begin … end - 1`` of ``stream`` are not in the spool any more (or unreadable). The next record carries the mark."""
-
-    stream: StreamId
-    mark: GapMark
-
-
-@dataclass(slots=True)
-class _Stream:
-    id: StreamId
-    partition: int
-    sent: int = FIRST_NUMBER
-    recorded: int = FIRST_NUMBER
-    delivered: int = FIRST_NUMBER
-    pending: list[Frame] = field(default_factory=list)
-    pending_values: int = 0
-    pending_bytes: int = 0
-    since: int = 0
-    flying: int = 0
-    offset: int = -1
-    out: deque[tuple[int, int]] = field(default_factory=deque)
 
 
 class Forwarder:
@@ -70,8 +37,8 @@ class Forwarder:
                  max_in_flight: int = 10_000, partitions: int = PARTITIONS) -> None:  # fmt: skip
         self._spool, self._frame_age, self._credit, self._keep_until = spool, frame_age, credit, keep_until
         self._max_in_flight, self._partitions = max_in_flight, partitions
-        self._streams: dict[str, _Stream] = {}
-        self._by_partition: dict[int, list[_Stream]] = {p: [] for p in range(partitions)}
+        self._streams: dict[str, Sending] = {}
+        self._by_partition: dict[int, list[Sending]] = {p: [] for p in range(partitions)}
         self._cursors: dict[int, Cursor] = {p: spool.begin() for p in range(partitions)}
         self._outstanding: dict[int, int] = dict.fromkeys(range(partitions), 0)
         self._flight: dict[int, tuple[str, int, int]] = {}
@@ -127,12 +94,12 @@ class Forwarder:
                 continue
             lower = report.next < stream.recorded
             stream.recorded = report.next
-            self._settle(stream)
+            self._outstanding[stream.partition] -= stream.settle()
             if lower:
                 self._go_back(stream, report.next)
             elif stream.sent < report.next:
                 stream.sent = report.next
-                self._drop_pending(stream)
+                stream.drop_pending()
             elif stream.out and not stream.flying and 0 <= stream.offset < position:
                 self._go_back(stream, report.next)
         return ahead
@@ -207,11 +174,11 @@ class Forwarder:
         found = self._streams.get(name)
         return found.recorded if found else FIRST_NUMBER
 
-    def _stream(self, name: str) -> _Stream:
+    def _stream(self, name: str) -> Sending:
         found = self._streams.get(name)
         if found is None:
             stream = StreamId.parse(name)
-            found = self._streams[name] = _Stream(stream, partition_of(stream.machine, self._partitions))
+            found = self._streams[name] = Sending(stream, partition_of(stream.machine, self._partitions))
             self._by_partition[found.partition].append(found)
         return found
 
@@ -238,7 +205,7 @@ class Forwarder:
         stream = self._stream(entry.stream)
         return stream.partition == partition and entry.first + entry.count > stream.sent
 
-    def _take(self, stream: _Stream, entry: Entry, payload: bytes, now: int, sends: list[Send]) -> None:
+    def _take(self, stream: Sending, entry: Entry, payload: bytes, now: int, sends: list[Send]) -> None:
         try:
             event = decode(entry.type, payload)
         except BadInput:
@@ -254,18 +221,12 @@ class Forwarder:
             self._flush(stream, sends)
             self._send(stream, event, stream.sent - 1, stream.sent, len(payload), sends)
             return
-        if stream.pending and not (can_join(stream.pending[-1], event) and stream.pending_values + event.count <= MAX_VALUES
-                                   and stream.pending_bytes + len(payload) <= MAX_BYTES):  # fmt: skip
+        if not stream.takes(event, len(payload)):
             self._flush(stream, sends)
-        if not stream.pending:
-            stream.since = now
-        stream.pending.append(event)
-        stream.pending_values += event.count
-        stream.pending_bytes += len(payload)
-        if stream.pending_values >= MAX_VALUES:
+        if stream.add(event, len(payload), now):
             self._flush(stream, sends)
 
-    def _mark(self, stream: _Stream, end: int) -> GapMark:
+    def _mark(self, stream: Sending, end: int) -> GapMark:
         cause = "trimmed" if stream.sent < self._spool.oldest(str(stream.id)) else "spool_corrupt"
         mark = GapMark(gap_id(stream.id, stream.sent, end, cause), cause, stream.sent, end)
         if mark.id not in self._told:
@@ -295,14 +256,13 @@ class Forwarder:
             if stream.pending and now - stream.since >= self._frame_age:
                 self._flush(stream, sends)
 
-    def _flush(self, stream: _Stream, sends: list[Send]) -> None:
+    def _flush(self, stream: Sending, sends: list[Send]) -> None:
         if stream.pending:
-            frame, size = join(stream.pending), stream.pending_bytes
-            self._drop_pending(stream)
+            frame, size = stream.taken()
             self._send(stream, frame, frame.first, frame.end, size, sends)
 
     def _send(
-        self, stream: _Stream, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]
+        self, stream: Sending, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]
     ) -> None:
         self._ticket += 1
         self._flight[self._ticket] = (str(stream.id), first, end)
@@ -311,18 +271,8 @@ class Forwarder:
         self._outstanding[stream.partition] += size
         sends.append(Send(self._ticket, stream.id, first, end, event, size))
 
-    def _settle(self, stream: _Stream) -> None:
-        while stream.out and stream.out[0][0] <= stream.recorded:
-            self._outstanding[stream.partition] -= stream.out.popleft()[1]
-
-    def _drop_pending(self, stream: _Stream) -> None:
-        stream.pending, stream.pending_values, stream.pending_bytes = [], 0, 0
-
-    def _go_back(self, stream: _Stream, number: int) -> None:
-        self._drop_pending(stream)
-        while stream.out and stream.out[-1][0] > number:
-            self._outstanding[stream.partition] -= stream.out.pop()[1]
-        stream.sent = number
+    def _go_back(self, stream: Sending, number: int) -> None:
+        self._outstanding[stream.partition] -= stream.go_back(number)
         self._cursors[stream.partition] = min(
             self._cursors[stream.partition], self._spool.position_of(str(stream.id), number)
         )

@@ -10,73 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from shinkei_events.codec import check, decode, encode
 from shinkei_events.errors import BadInput
-from shinkei_events.frames import MAX_VALUES, runs_of
+from shinkei_events.frames import MAX_VALUES
 from shinkei_events.identity import FIRST_NUMBER, Kind, StreamId, gap_id
-from shinkei_events.model.frame import Context, Frame, GapMark, Origin, Value
-from shinkei_events.model.machine import MachineStateChanged, SetupChanged
-from shinkei_events.model.numbered import ClockSkew, Gap, Numbered, StreamStarted
+from shinkei_events.model.frame import Context, Frame, GapMark, Origin
+from shinkei_events.model.numbered import ClockSkew, Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.registry import FRAME, type_of
 from shinkei_gateway.clock_watch import Skews
+from shinkei_gateway.columns import columns, context_after, order
+from shinkei_gateway.offered import Batch, Draft, Reading, gap
 from shinkei_gateway.spool.commit import GroupCommit
+from shinkei_gateway.spool.opening import Opening
 from shinkei_gateway.spool.segment import Entry
-from shinkei_gateway.spool.spool import Opening, Spool
+from shinkei_gateway.spool.spool import Spool
+from shinkei_gateway.stream_start import opening_events
 
-EARLIEST_NS = 7 * 86_400 * 10**9
-LATEST_NS = 3_600 * 10**9
+__all__ = ["Batch", "Draft", "Intake", "Reading", "gap"]
+
 QUIET_NS = 10**9
 ALIVE_NS = 5 * 10**9
 _CONTEXTS = "@context"
 _SKEWS = "@skew"
-
-
-class Reading(NamedTuple):
-    """One value of one channel. Times in ns UTC; ``status`` the full 32-bit OPC UA code."""
-
-    machine: str
-    channel: str
-    time: int
-    value: Value
-    status: int
-    received: int
-    server_time: int | None = None
-
-
-class Draft(NamedTuple):
-    """An event without its numbers: ``type`` is the struct, ``fields`` all of it but stream, number, signals, time, received."""
-
-    machine: str
-    time: int
-    received: int
-    type: type[Numbered]
-    fields: dict[str, Any]
-
-
-class Batch(NamedTuple):
-    """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items.
-
-    ``replay_of``: the items are what a quarantine record was; they change no present context.
-    """
-
-    source: str
-    items: list[Reading | Draft]
-    resume: Any = None
-    history: bool = False
-    replay_of: str | None = None
-
-
-def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_least: int = 0, channels: list[str] | None = None,
-        possible: bool = False, detail: str = "", kind: Kind = "signals") -> Draft:  # fmt: skip
-    """A gap lost before numbering: source times ``t_from … t_to`` of a machine (of some ``channels``, or all)."""
-    fields = {"cause": cause, "t_from": t_from, "t_to": t_to, "at_least": at_least, "channels": sorted(channels or []),
-              "possible": possible, "detail": detail, "of": kind}  # fmt: skip
-    return Draft(machine, t_to, received, Gap, fields)
 
 
 @dataclass(slots=True)
@@ -137,7 +97,7 @@ class Intake:
                 out.skews_changed |= self._skews.take(item.machine, item.fields)
         for machine, items in by_machine.items():
             self._started(machine, out)
-            ordered = items if batch.history else sorted(items, key=_order)
+            ordered = items if batch.history else sorted(items, key=order)
             self._take(machine, ordered, batch, out)
         resume = {} if batch.resume is None else {batch.source: batch.resume}
         if out.context_changed:
@@ -176,33 +136,10 @@ class Intake:
 
     def _started(self, machine: str, out: _Out) -> None:
         """The first event of a production stream says who writes it and what it follows."""
-        stream = self.stream(machine, "production")
-        if self._number(stream) != FIRST_NUMBER:
+        if self._number(self.stream(machine, "production")) != FIRST_NUMBER:
             return
-        now, previous = self._clock(), self._opening.previous_epoch
-        old = StreamId(previous, machine, "production") if previous else None
-        last = self._opening.previous_next.get(str(old), FIRST_NUMBER) - 1 if old else None
-        known = old is not None and bool(last)
-        fields = {
-            "gateway": self._gateway,
-            "shard": self._shard,
-            "follows": old if known else None,
-            "follows_number": last if known else None,
-        }
-        self._event(Draft(machine, now, now, StreamStarted, fields), "production", out)
-        if known and previous is not None:
-            detail = "the end of the spool was damaged; what was in it is unknown"
-            for kind in ("signals", "production"):
-                of = StreamId(previous, machine, kind)
-                begin = self._opening.previous_next.get(str(of), FIRST_NUMBER)
-                fields = {
-                    "id": gap_id(of, begin, begin, "spool_corrupt"),
-                    "of": of,
-                    "cause": "spool_corrupt",
-                    "possible": True,
-                    "detail": detail,
-                }
-                self._event(Draft(machine, now, now, Gap, fields), "production", out)
+        for draft in opening_events(machine, self._gateway, self._shard, self._clock(), self._opening):
+            self._event(draft, "production", out)
 
     def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:
         run: list[Reading] = []
@@ -229,7 +166,7 @@ class Intake:
             item = item._replace(fields=item.fields | {"replay_of": batch.replay_of})
         is_now = not batch.history and batch.replay_of is None
         if self._event(item, self._kind(item, batch.history), out) and is_now:
-            changed = _context_after(state.context, item)
+            changed = context_after(state.context, item)
             if changed != state.context:
                 state.context = changed
                 self._contexts[item.machine] = msgspec.to_builtins(changed)
@@ -289,7 +226,7 @@ class Intake:
         first = self._number(stream)
         is_replay = batch.replay_of is not None
         mark = None if is_replay else state.history_mark if batch.history else state.mark
-        frame = _columns(
+        frame = columns(
             stream, first, run, Context() if batch.history or is_replay else state.context, not batch.history
         )
         production = 0 if batch.history else self._number(stream.sibling("production")) - 1
@@ -325,39 +262,3 @@ class _Out:
     def add(self, entry: Entry, payload: bytes) -> None:
         self.entries.append(entry)
         self.payloads.append(payload)
-
-
-def _order(item: Reading | Draft) -> tuple[int, int]:
-    """By source time (by arrival when that is out of the window); at one instant: context, readings, then what happened."""
-    time = item.time if item.received - EARLIEST_NS <= item.time <= item.received + LATEST_NS else item.received
-    if isinstance(item, Reading):
-        return time, 1
-    return time, 0 if item.type is MachineStateChanged or item.type is SetupChanged else 2
-
-
-def _context_after(context: Context, item: Draft) -> Context:
-    fields = item.fields
-    if item.type is MachineStateChanged:
-        known = {name: fields[name] for name in ("product", "recipe", "tool") if fields.get(name) is not None}
-        return msgspec.structs.replace(context, state=fields["state"], **known)
-    if item.type is SetupChanged and fields["unit_type"] == "tool":
-        return msgspec.structs.replace(context, tool=fields["unit"] if fields["action"] == "mounted" else None)
-    return context
-
-
-def _columns(stream: StreamId, first: int, run: list[Reading], context: Context, windowed: bool) -> Frame:
-    names: dict[str, int] = {}
-    ch = [names.setdefault(reading.channel, len(names)) for reading in run]
-    t0 = run[0].time
-    server = [(r.server_time if r.server_time is not None else r.time) - t0 for r in run]
-    dt = [reading.time - t0 for reading in run]
-    late = (
-        [i for i, r in enumerate(run) if not r.received - EARLIEST_NS <= r.time <= r.received + LATEST_NS]
-        if windowed
-        else []
-    )
-    return Frame(
-        stream, first, t0, context, list(names), ch, dt, [reading.value for reading in run],
-        runs_of([reading.status for reading in run]), runs_of([reading.received for reading in run]), 0,
-        server_dt=server if server != dt else None, late=late or None,
-    )  # fmt: skip

@@ -7,6 +7,7 @@ line only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import shutil
@@ -20,7 +21,8 @@ from pathlib import Path
 from shinkei_events.errors import NotConnected
 
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
-STARTS_WITHIN_S = 10.0
+STARTS_WITHIN_S = 20.0
+AGAIN_S = 0.1
 
 MOSQUITTO_CONF = """\
 listener {port} {host}
@@ -64,19 +66,31 @@ class Broker:
         return bool(self._program)
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until it answers; what ends at once is started again until `STARTS_WITHIN_S` have passed.
+
+        After a kill its port may be taken for a moment: by the connections that the kill left, or by a client's own connection that
+        the system gave just this port.
+        """
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while not self._try(deadline):
+            if time.monotonic() > deadline:
+                raise NotConnected(f"the MQTT broker did not start on {self.host}:{self.port}; is the port free?")
+            time.sleep(AGAIN_S)
+
+    def _try(self, deadline: float) -> bool:
+        """One start; False when it ended by itself or did not answer in time (it is gone then)."""
         if self._program:
             self._start_mosquitto(self._program)
         else:
-            self._thread = threading.Thread(target=lambda: asyncio.run(self._amqtt()), name="broker", daemon=True)
+            self._up.clear()
+            self._thread = threading.Thread(target=self._run_amqtt, name="broker", daemon=True)
             self._thread.start()
-        deadline = time.monotonic() + STARTS_WITHIN_S
-        while not self._answers():
-            ended = self._process is not None and self._process.poll() is not None
-            if ended or time.monotonic() > deadline or (self._thread is not None and not self._thread.is_alive()):
-                self.stop()
-                raise NotConnected(f"the MQTT broker did not start on {self.host}:{self.port}; is the port free?")
+        while self.alive and time.monotonic() < deadline:
+            if self._answers():
+                return True
             time.sleep(0.02)
+        self.stop()
+        return False
 
     def stop(self) -> None:
         """End it and wait for that; twice is fine."""
@@ -110,6 +124,12 @@ class Broker:
         self._process = subprocess.Popen(
             [program, "-c", str(conf)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent,  # noqa: PLW1509
         )  # fmt: skip
+
+    def _run_amqtt(self) -> None:
+        from amqtt.errors import BrokerError
+
+        with contextlib.suppress(OSError, BrokerError):  # the port is taken: `start` tries again
+            asyncio.run(self._amqtt())
 
     async def _amqtt(self) -> None:
         from amqtt.broker import Broker as Amqtt

@@ -7,6 +7,7 @@ Called by ``shinkei plant run``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import time
@@ -181,7 +182,8 @@ class Plant:
                 emit(telemetry.PlantBehind(lag))
             if self._broker is not None and not self._broker.alive:
                 emit(telemetry.BrokerLost())
-                self._broker.start()
+                with contextlib.suppress(NotConnected):  # its port is still taken: at the next step again
+                    await asyncio.to_thread(self._broker.start)
             await asyncio.sleep(max(0.1 / settings.speed, 0.02))
         self._health.update(done=True)
         await asyncio.Event().wait()

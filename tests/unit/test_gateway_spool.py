@@ -10,7 +10,7 @@ import pytest
 from shinkei_events.errors import Full
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
-from shinkei_gateway.spool.segment import HEADER_BYTES, Entry
+from shinkei_gateway.spool.segment import Entry
 from shinkei_gateway.spool.spool import Opening, Spool, open_spool
 from tests.support.waiting import eventually
 
@@ -78,33 +78,6 @@ def test_a_torn_tail_is_cut(tmp_path: Path, cut: int) -> None:
     assert again.next_number(stream) == 21
     fill(again, 1)
     assert [first for first, _ in numbers(again)] == [1, 11, 21]
-
-
-def test_a_damaged_tail_begins_a_new_epoch(tmp_path: Path) -> None:
-    spool, _ = opened(tmp_path)
-    stream = fill(spool, 3)
-    path = last_file(tmp_path)
-    data = bytearray(path.read_bytes())
-    data[-3] ^= 1
-    path.write_bytes(data)
-    again, found = opened(tmp_path)
-    assert found.tail == "damaged"
-    assert found.previous_epoch == spool.epoch != again.epoch
-    assert found.previous_next[stream] == 21
-    assert [first for first, _ in numbers(again)] == [1, 11]
-
-
-def test_damage_in_the_middle_is_skipped_and_counted(tmp_path: Path) -> None:
-    spool, _ = opened(tmp_path)
-    stream = fill(spool, 5)
-    path = last_file(tmp_path)
-    data = bytearray(path.read_bytes())
-    data[HEADER_BYTES + (len(data) - HEADER_BYTES) // 2] ^= 0x40
-    path.write_bytes(data)
-    again, found = opened(tmp_path)
-    assert found.corrupt == 1
-    assert again.next_number(stream) == 51
-    assert len(numbers(again)) == 4
 
 
 def test_full_says_so_and_loses_nothing(tmp_path: Path) -> None:

@@ -9,58 +9,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import deepcopy
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from shinkei_events.errors import Corrupt, Full
+from shinkei_events.errors import Full
 from shinkei_events.identity import FIRST_NUMBER
 from shinkei_gateway.spool.disk import Disk
+from shinkei_gateway.spool.opening import EPOCH, Contents, Opening, read_contents
+from shinkei_gateway.spool.resume import applied, difference
 from shinkei_gateway.spool.segment import (
     HEADER_BYTES,
     Batch,
+    BatchIndex,
     Entry,
-    decode_header,
     encode_batch,
     encode_header,
-    is_torn,
     next_whole_batch,
     read_batch,
 )
+from shinkei_gateway.spool.segments import Cursor, Segment, find, is_done, place_of
+
+__all__ = ["Cursor", "Opening", "Segment", "Spool", "open_spool"]
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-_SUFFIX = ".seg"
-
-
-class Cursor(NamedTuple):
-    """A place between batches."""
-
-    segment: int
-    offset: int
-
-
-@dataclass(slots=True)
-class Segment:
-    """One file. ``table``: the next number of each stream where the segment begins; ``size``: durable bytes."""
-
-    number: int
-    epoch: str
-    table: dict[str, int]
-    size: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.number:012d}{_SUFFIX}"
-
-
-@dataclass(slots=True)
-class Opening:
-    """What was found at the start: ``tail`` is clean, torn (cut, nothing lost) or damaged (new epoch)."""
-
-    tail: str = "clean"
-    corrupt: int = 0
-    previous_epoch: str | None = None
-    previous_next: dict[str, int] = field(default_factory=dict)
 
 
 class Spool:
@@ -71,9 +43,8 @@ class Spool:
     ) -> None:
         self._disk, self._new_epoch = disk, new_epoch
         self._segment_bytes, self._max_bytes = segment_bytes, max_bytes
-        self._segments: list[Segment] = []
-        self._next: dict[str, int] = {}
-        self._resume: dict[str, Any] = {}
+        self._known = Contents()
+        self._resume: dict[str, Any] = {}  # as written, durable or not: what the next difference starts from
         self._written = 0  # bytes of the last segment, synced or not
         self._unsynced: list[tuple[list[Entry], dict[str, Any]]] = []
         self._lock = threading.Lock()
@@ -84,100 +55,44 @@ class Spool:
     @property
     def epoch(self) -> str:
         """The epoch that numbers are given in now."""
-        return self._segments[-1].epoch
+        return self._known.segments[-1].epoch
 
     def next_number(self, stream: str) -> int:
         """The number that comes next in ``stream`` (durable ones only)."""
-        return self._next.get(stream, FIRST_NUMBER)
+        return self._known.next.get(stream, FIRST_NUMBER)
 
     def streams(self) -> dict[str, int]:
         """All streams with their next numbers."""
         with self._lock:
-            return dict(self._next)
+            return dict(self._known.next)
 
     def resume(self, source: str) -> Any:
         """The last durable resume state of a source, or None."""
-        return self._resume.get(source)
+        return self._known.resume.get(source)
 
     def used(self) -> int:
         """Bytes on disk."""
         with self._lock:
-            return sum(segment.size for segment in self._segments)
+            return sum(segment.size for segment in self._known.segments)
 
     # ---- opening -----------------------------------------------------------------------------------------------------
     def open(self) -> Opening:
-        """Read what is there; make the first segment when there is nothing."""
-        found = Opening()
-        for name in self._disk.names():
-            if not name.endswith(_SUFFIX):
-                continue
-            self._adopt(name)
-        while self._segments:
-            last = self._segments[-1]
-            if self._scan_last(last, found):
-                break
-        if not self._segments:
+        """Read what is there; make the first segment when there is nothing. Raises OSError, or `Full` when no segment can be made."""
+        self._known, found = read_contents(self._disk)
+        self._resume = dict(self._known.resume)
+        self.corrupt = found.corrupt
+        if not self._known.segments:
             self._start_segment(self._new_epoch(), 1)
         elif found.tail == "damaged":
-            found.previous_epoch, found.previous_next = self.epoch, dict(self._next)
-            self._start_segment(self._new_epoch(), self._segments[-1].number + 1)
-        self._written = self._segments[-1].size
-        self.corrupt = found.corrupt
+            found.previous_epoch, found.previous_next = self.epoch, dict(self._known.next)
+            self._start_segment(self._new_epoch(), self._known.segments[-1].number + 1)
+        self._written = self._known.segments[-1].size
         return found
-
-    def _adopt(self, name: str) -> None:
-        size = self._disk.size(name)
-        epoch = decode_header(self._disk.read(name, 0, HEADER_BYTES))
-        head = read_batch(partial(self._disk.read, name), HEADER_BYTES, size) if epoch else None
-        if epoch is None or head is None or head.index.table is None:
-            table: dict[str, int] = dict(self._segments[-1].table) if self._segments else {}
-            if epoch is None:
-                return  # a segment whose making never finished holds nothing
-        else:
-            table = head.index.table
-        self._segments.append(Segment(int(name.removesuffix(_SUFFIX)), epoch, table, size))
-
-    def _scan_last(self, last: Segment, found: Opening) -> bool:
-        """Learn numbers and resume states from the last segment; False when it held nothing and was removed."""
-        read, at = partial(self._disk.read, last.name), HEADER_BYTES
-        self._next = dict(last.table)
-        whole = 0
-        while at < last.size:
-            batch = read_batch(read, at, last.size)
-            if batch is None:
-                if is_torn(read, at, last.size) and next_whole_batch(read, at, last.size) is None:
-                    found.tail = "torn"
-                    self._disk.truncate(last.name, at)
-                    last.size = at
-                    break
-                found.corrupt += 1
-                onward = next_whole_batch(read, at + 1, last.size)
-                if onward is None:
-                    found.tail = "damaged"
-                    break
-                at = onward
-                continue
-            self._learn(batch.index.entries, batch.index.resume)
-            whole += 1
-            at = batch.end
-        if whole == 0 and found.tail == "torn" and len(self._segments) > 1:
-            self._disk.delete(last.name)  # its head was never durable, so nothing after it was
-            self._segments.pop()
-            return False
-        if whole == 0 and found.tail == "torn":
-            self._disk.delete(last.name)
-            self._segments.pop()
-        return True
-
-    def _learn(self, entries: list[Entry], resume: dict[str, Any]) -> None:
-        for entry in entries:
-            self._next[entry.stream] = max(self._next.get(entry.stream, FIRST_NUMBER), entry.first + entry.count)
-        self._resume.update(resume)
 
     # ---- writing -----------------------------------------------------------------------------------------------------
     def _start_segment(self, epoch: str, number: int) -> None:
-        segment = Segment(number, epoch, dict(self._next), 0)
-        data = encode_header(epoch) + encode_batch([], [], self._resume, segment.table)
+        segment = Segment(number, epoch, dict(self._known.next), 0)
+        data = encode_header(epoch) + encode_batch([], [], self._resume | {EPOCH: epoch}, segment.table)
         if self._disk_has(segment.name):
             self._disk.delete(segment.name)  # left by a making that never finished
         try:
@@ -188,12 +103,12 @@ class Spool:
             raise Full(f"spool: segment {segment.name} cannot be made: {error.strerror}; free disk space") from error
         segment.size = self._written = len(data)
         with self._lock:
-            self._segments.append(segment)
+            self._known.segments.append(segment)
 
     def begin_epoch(self) -> str:
         """Numbers start anew: this spool went back in time, or is a copy. Called by the writing thread. Returns the old epoch."""
         old = self.epoch
-        self._start_segment(self._new_epoch(), self._segments[-1].number + 1)
+        self._start_segment(self._new_epoch(), self._known.segments[-1].number + 1)
         return old
 
     def _disk_has(self, name: str) -> bool:
@@ -201,17 +116,18 @@ class Spool:
 
     def write(self, entries: list[Entry], payloads: list[bytes], resume: dict[str, Any]) -> None:
         """Append one batch. Durable after `sync`. Raises `Full` when there is no room; then nothing was written."""
-        last = self._segments[-1]
+        last = self._known.segments[-1]
         if self._must_cut:
             self._cut_back(last)
-        data = encode_batch(entries, payloads, resume)
+        index = self._index(entries, resume)
+        data = encode_batch(entries, payloads, index.resume, None, index.changes)
         if self.used() + len(data) > self._max_bytes:
             raise Full(
                 f"spool: {self.used()} of {self._max_bytes} bytes are used; nothing more is taken until the recorder catches up"
             )
         if last.size > HEADER_BYTES and self._written + len(data) > self._segment_bytes and not self._unsynced:
             self._start_segment(last.epoch, last.number + 1)
-            last = self._segments[-1]
+            last = self._known.segments[-1]
         try:
             self._disk.append(last.name, data)
         except OSError as error:
@@ -219,7 +135,16 @@ class Spool:
             self._cut_back(last)
             raise Full(f"spool: cannot write {len(data)} bytes: {error.strerror}; free disk space") from error
         self._written += len(data)
-        self._unsynced.append((entries, resume))
+        changed = {name: applied(self._resume.get(name), change) for name, change in (index.changes or {}).items()}
+        states = deepcopy(index.resume) | changed
+        self._resume |= states
+        self._unsynced.append((entries, states))
+
+    def _index(self, entries: list[Entry], resume: dict[str, Any]) -> BatchIndex:
+        """Resume states whole when they are new, else as what changed."""
+        whole = {name: value for name, value in resume.items() if name not in self._resume}
+        changes = {name: difference(self._resume[name], v) for name, v in resume.items() if name not in whole}
+        return BatchIndex(entries, whole, None, changes or None)
 
     def _cut_back(self, last: Segment) -> None:
         """Remove a half-written batch, so that what follows is not behind garbage."""
@@ -231,26 +156,27 @@ class Spool:
 
     def sync(self) -> None:
         """Make everything written durable and visible. Raises `Full` (nothing new is visible then)."""
-        last = self._segments[-1]
+        last = self._known.segments[-1]
         try:
             self._disk.sync(last.name)
         except OSError as error:
             raise Full(f"spool: cannot sync {last.name}: {error.strerror}") from error
         with self._lock:
             last.size = self._written
-            for entries, resume in self._unsynced:
-                self._learn(entries, resume)
+            for entries, states in self._unsynced:
+                self._known.learn_numbers(entries)
+                self._known.resume |= states
             self._unsynced.clear()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
     def begin(self) -> Cursor:
         """The oldest place."""
-        return Cursor(self._segments[0].number, HEADER_BYTES)
+        return Cursor(self._known.segments[0].number, HEADER_BYTES)
 
     def end(self) -> Cursor:
         """Behind the last durable batch."""
         with self._lock:
-            return Cursor(self._segments[-1].number, self._segments[-1].size)
+            return Cursor(self._known.segments[-1].number, self._known.segments[-1].size)
 
     def read(self, cursor: Cursor) -> tuple[Batch, Cursor] | None:
         """The batch at ``cursor`` and the place behind it; None at the end. Skips damage (counted in `corrupt`)."""
@@ -270,12 +196,8 @@ class Spool:
                 cursor = Cursor(last.number, HEADER_BYTES)
 
     def _at(self, cursor: Cursor) -> tuple[Segment, Segment | None]:
-        """The segment of ``cursor`` (or the oldest left) and the one behind it."""
         with self._lock:
-            for at, segment in enumerate(self._segments):
-                if segment.number >= cursor.segment:
-                    return segment, self._segments[at + 1] if at + 1 < len(self._segments) else None
-        raise Corrupt(f"spool: there is no segment {cursor.segment}")
+            return find(self._known.segments, cursor)
 
     def clamp(self, cursor: Cursor) -> Cursor:
         """``cursor``, or the beginning when its segment was trimmed."""
@@ -285,15 +207,11 @@ class Spool:
     def position_of(self, stream: str, number: int) -> Cursor:
         """The start of the newest segment in which ``number`` of ``stream`` may still be found; the oldest place if none."""
         with self._lock:
-            best = self._segments[0]
-            for segment in self._segments:
-                if segment.table.get(stream, FIRST_NUMBER) <= number:
-                    best = segment
-            return Cursor(best.number, HEADER_BYTES)
+            return place_of(self._known.segments, stream, number)
 
     def oldest(self, stream: str) -> int:
         """The first number of ``stream`` that may still be here."""
-        return self._segments[0].table.get(stream, FIRST_NUMBER)
+        return self._known.segments[0].table.get(stream, FIRST_NUMBER)
 
     # ---- trimming ----------------------------------------------------------------------------------------------------
     def trim(self, recorded: dict[str, int], keep: Callable[[str], bool] = lambda _name: False) -> int:
@@ -304,15 +222,12 @@ class Spool:
         removed = 0
         while True:
             with self._lock:
-                if len(self._segments) < 2:
+                if len(self._known.segments) < 2:
                     return removed
-                oldest, after = self._segments[0], self._segments[1]
-                if keep(oldest.name) or any(
-                    number > recorded.get(stream, FIRST_NUMBER) and number > oldest.table.get(stream, FIRST_NUMBER)
-                    for stream, number in after.table.items()
-                ):
+                oldest, after = self._known.segments[0], self._known.segments[1]
+                if not is_done(oldest, after, recorded, keep):
                     return removed
-                self._segments.pop(0)
+                self._known.segments.pop(0)
             self._disk.delete(oldest.name)
             removed += 1
 

@@ -1,0 +1,94 @@
+"""One stream on its way from spool to log: numbers sent, delivered and recorded, and the readings that wait to be one frame. Pure.
+
+`forward.Forwarder` has one of these a stream and decides when; here is what each of them knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shinkei_events.frames import MAX_BYTES, MAX_VALUES, can_join, join
+from shinkei_events.identity import FIRST_NUMBER, StreamId
+from shinkei_events.model.frame import Frame, GapMark
+from shinkei_events.model.numbered import Numbered
+
+
+class Send(NamedTuple):
+    """One record for the log. ``ticket`` comes back by `delivered` or `failed`. ``end`` is the number after its last."""
+
+    ticket: int
+    stream: StreamId
+    first: int
+    end: int
+    event: Frame | Numbered
+    size: int
+
+
+class Missing(NamedTuple):
+    """Numbers ``begin … end - 1`` of ``stream`` are not in the spool any more (or unreadable). The next record carries the mark."""
+
+    stream: StreamId
+    mark: GapMark
+
+
+@dataclass(slots=True)
+class Sending:
+    """One stream on its way: what is read, joined, out, delivered and recorded."""
+
+    id: StreamId
+    partition: int
+    sent: int = FIRST_NUMBER
+    recorded: int = FIRST_NUMBER
+    delivered: int = FIRST_NUMBER
+    pending: list[Frame] = field(default_factory=list)
+    pending_values: int = 0
+    pending_bytes: int = 0
+    since: int = 0
+    flying: int = 0
+    offset: int = -1
+    out: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def takes(self, frame: Frame, size: int) -> bool:
+        """Whether ``frame`` (of ``size`` bytes) still goes into the frame that waits."""
+        return not self.pending or (
+            can_join(self.pending[-1], frame)
+            and self.pending_values + frame.count <= MAX_VALUES
+            and self.pending_bytes + size <= MAX_BYTES
+        )
+
+    def add(self, frame: Frame, size: int, now: int) -> bool:
+        """Let ``frame`` wait; True when what waits is full."""
+        if not self.pending:
+            self.since = now
+        self.pending.append(frame)
+        self.pending_values += frame.count
+        self.pending_bytes += size
+        return self.pending_values >= MAX_VALUES
+
+    def taken(self) -> tuple[Frame, int]:
+        """What waits as one frame with its size; nothing waits afterwards."""
+        frame, size = join(self.pending), self.pending_bytes
+        self.drop_pending()
+        return frame, size
+
+    def drop_pending(self) -> None:
+        """Forget what waits."""
+        self.pending, self.pending_values, self.pending_bytes = [], 0, 0
+
+    def settle(self) -> int:
+        """Bytes that were out and are recorded now."""
+        freed = 0
+        while self.out and self.out[0][0] <= self.recorded:
+            freed += self.out.popleft()[1]
+        return freed
+
+    def go_back(self, number: int) -> int:
+        """``number`` is the next to send; returns the bytes that are therefore out no more."""
+        self.drop_pending()
+        freed = 0
+        while self.out and self.out[-1][0] > number:
+            freed += self.out.pop()[1]
+        self.sent = number
+        return freed
