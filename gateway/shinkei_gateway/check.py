@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from shinkei_events.settings import PlantFile, section
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.dial import connection as connection_of
 from shinkei_gateway.mqtt.settings import MqttSource
+from shinkei_gateway.opcua.monitored import Monitored
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.session import Session
@@ -55,22 +55,16 @@ async def _opcua(name: str, source: OpcuaSource) -> tuple[str, str]:
     problems: list[str] = []
     try:
         await session.connect()
-        await session.subscribe(source.publish, source.keepalive, _nothing)
-        wanted = []
-        for handle, item in enumerate(items):
-            try:
-                wanted.append((handle, session.resolve(item.node), item.sampling, item.queue))
-            except KeyError:
-                problems.append(f"{item.node}: the server has no such namespace")
-        watched, refused = await session.watch(wanted)
-        problems += [f"{items[handle].node}: {reason}" for handle, reason in refused.items()]
-        values = await session.read([node for _, node, _, _ in wanted]) if wanted else []
+        subscription, _, _ = await session.subscribe(source.publish, source.keepalive)
+        monitored = Monitored(items)
+        watched = await monitored.watch(session, subscription, range(len(items)))
+        problems += [f"{items[handle].node}: {reason}" for handle, reason in monitored.refused.items()]
+        values = await session.read([session.resolve(items[handle].node) for handle in watched])
         good = sum(sample_of(value).status < 0x8000_0000 for value in values)
-        covered = min((found.queue * max(found.sampling, 0.001) for found in watched), default=math.inf)
     finally:
         await session.close()
-    if watched and covered < source.outage:
-        problems.append(f"the server's queues cover {covered:.3g} s, promised are {source.outage:g} s")
+    if monitored.covers() < source.outage:
+        problems.append(f"the server's queues cover {monitored.covers():.3g} s, promised are {source.outage:g} s")
     detail = f"{len(watched)} of {len(items)} nodes, {good} with a good value"
     return ("wrong", "; ".join([detail, *problems[:10]])) if problems else ("ok", detail)
 
@@ -90,7 +84,3 @@ async def _mqtt(source: MqttSource, folder: Path) -> tuple[str, str]:
 def _file(source: FileSource, folder: Path) -> tuple[str, str]:
     path = folder / source.path
     return ("ok", f"{path}, {path.stat().st_size} bytes") if path.exists() else ("absent", f"{path} is not there yet")
-
-
-async def _nothing(_result: object) -> None:
-    """Publishing is never switched on."""

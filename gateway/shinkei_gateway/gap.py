@@ -6,11 +6,14 @@ channel has a gap from its last value seen to its first one now. `shinkei_gatewa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_REMEMBERED = 256
 """Channels whose last source times fit into the resume state; of more only the newest of all is remembered."""
+MAX_NAMED = 1000
+"""Channels that a gap record names one by one; of more it says that all may be concerned."""
+NEVER = -(1 << 63)
 
 
 class Break(NamedTuple):
@@ -23,51 +26,94 @@ class Break(NamedTuple):
 
 
 class Continuity:
-    """The last source time of each channel. ``resume``: what `state` gave before a restart, or None when there was no before."""
+    """The last source time of each channel, by its place in ``channels``. ``resume``: what `state` gave before a restart, or None.
 
-    def __init__(self, channels: Iterable[str], resume: dict[str, int] | None = None) -> None:
-        self._channels = set(channels)
+    ``slack``: ns that the values of one cycle lie apart at most, for what only the newest time of all is remembered of.
+    """
+
+    def __init__(self, channels: Sequence[str], resume: dict[str, int] | None = None, slack: int = 0) -> None:
+        self._channels = list(channels)
         known = dict(resume or {})
-        self._floor: int | None = known.pop("", None)
-        self._last = {name: time for name, time in known.items() if name in self._channels}
-        self._awaited: set[str] = set()
-        if known or self._floor is not None:
+        newest = known.pop("", None)
+        self._floor = None if newest is None else newest - slack
+        self.last = [known.get(name, NEVER) for name in self._channels]
+        """Source time of the last value seen, `NEVER` when there was none; the hot path writes it itself."""
+        self.odd: dict[int, int] = {}
+        """Statuses of last values where they are not Good."""
+        times = [time for time in (*self.last, NEVER if newest is None else newest) if time != NEVER]
+        self.newest: int | None = max(times) if times else None
+        """The newest source time seen."""
+        self._awaited: set[int] = set()
+        self._repeatable: set[int] = set()
+        if known or newest is not None:
             self.interrupted()
 
     @property
-    def newest(self) -> int | None:
-        """The newest source time seen, or None."""
-        times = [*self._last.values(), *([] if self._floor is None else [self._floor])]
-        return max(times) if times else None
+    def is_watching(self) -> bool:
+        """Whether some first values still have to be looked at with `seen`; else the hot path may write `last` itself."""
+        return bool(self._awaited or self._repeatable)
 
-    def last(self, channel: str) -> int | None:
-        """The newest source time seen of ``channel``."""
-        return self._last.get(channel)
+    @property
+    def is_settled(self) -> bool:
+        """Whether every channel has proved itself, or said since when it cannot."""
+        return not self._awaited
 
     def interrupted(self) -> None:
-        """The connection was lost: from now on the first value of each channel must prove that nothing is missing."""
-        self._awaited = set(self._channels)
+        """Messages may be missing: from now on the first value of each channel must prove that nothing is."""
+        self._awaited = set(range(len(self._channels)))
 
-    def seen(self, channel: str, time: int) -> tuple[bool, int | None]:
-        """A value of ``channel``: (is it the one known already, since when its continuity is unproven or None)."""
-        last = self._last.get(channel)
-        if channel in self._awaited:
-            self._awaited.discard(channel)
-            if last is not None and time == last:
+    def continued(self) -> None:
+        """The same subscription goes on and no message is missing; the server may say current values once more."""
+        self._awaited.clear()
+        self.may_repeat()
+
+    def may_repeat(self) -> None:
+        """The next value of each channel may be the one known already."""
+        self._repeatable = {at for at, time in enumerate(self.last) if time != NEVER}
+
+    def awaited(self) -> list[int]:
+        """Channels that have not said anything since the interruption."""
+        return sorted(self._awaited)
+
+    def ignore(self, at: int) -> None:
+        """Nothing is heard of a channel for now (its node is not there)."""
+        self._awaited.discard(at)
+
+    def expect(self, at: int) -> None:
+        """The channel is heard of again: its first value must prove that nothing is missing."""
+        if self.last[at] != NEVER or self._floor is not None:
+            self._awaited.add(at)
+
+    def seen(self, at: int, time: int, status: int = 0) -> tuple[bool, int | None]:
+        """A value of a channel: (is it the one known already, since when its continuity is unproven or None)."""
+        last, since = self.last[at], None
+        if at in self._awaited or at in self._repeatable:
+            is_awaited = at in self._awaited
+            self._awaited.discard(at)
+            self._repeatable.discard(at)
+            if last == time and self.odd.get(at, status) == status:
                 return True, None
-            since = last if last is not None else self._floor
-            self._last[channel] = time
-            return False, since
-        if last is None or time > last:
-            self._last[channel] = time
-        return False, None
+            if is_awaited:
+                since = last if last != NEVER else self._floor
+            self.last[at] = time
+        elif time > last:
+            self.last[at] = time
+        if status:
+            self.odd[at] = status
+        else:
+            self.odd.pop(at, None)
+        if self.newest is None or time > self.newest:
+            self.newest = time
+        return False, since
 
     def state(self) -> dict[str, int]:
         """For the resume state; ``""`` is the newest of all when there are too many channels."""
-        if len(self._last) <= MAX_REMEMBERED:
-            return dict(self._last) if self._floor is None else self._last | {"": self._floor}
-        newest = self.newest
-        return {} if newest is None else {"": newest}
+        if len(self._channels) > MAX_REMEMBERED:
+            return {} if self.newest is None else {"": self.newest}
+        state = {name: time for name, time in zip(self._channels, self.last, strict=True) if time != NEVER}
+        if self._floor is not None and self.newest is not None:
+            state[""] = self.newest
+        return state
 
 
 def breaks(unproven: dict[str, tuple[int, int]], channels: int) -> Break | None:
@@ -76,4 +122,5 @@ def breaks(unproven: dict[str, tuple[int, int]], channels: int) -> Break | None:
         return None
     t_from = min(since for since, _ in unproven.values())
     t_to = max(max(since, first) for since, first in unproven.values())
-    return Break(t_from, t_to, sorted(unproven), len(unproven) == channels)
+    whole = len(unproven) == channels
+    return Break(t_from, t_to, [] if len(unproven) > MAX_NAMED else sorted(unproven), whole)

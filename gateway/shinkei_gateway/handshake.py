@@ -101,6 +101,11 @@ class Handshake:
         """Values that follow come from a new connection; the first trigger value may be an edge that was missed."""
         self._known = False
 
+    def wait_again(self, now: int) -> None:
+        """The machine was away, and what it said meanwhile comes now: unfinished edges wait again from ``now``."""
+        for pending in self._pending:
+            pending.since, pending.is_asked = now, False
+
     # ---- what comes of it ----------------------------------------------------------------------------------------------
     def finished(self, now: int) -> list[Cycle]:
         """Edges that are complete or out of time, in order. ``now``: any monotonic ns."""
@@ -143,11 +148,12 @@ class Handshake:
     def state(self) -> dict[str, Any]:
         """What must be durable with the values: the last edge and those not finished."""
         pending = [[*p.edge, *(p.previous or (None, None)), p.missed, p.initial] for p in self._pending]
-        return {"last": list(self.last) if self.last else None, "pending": pending}
+        return {"last": list(self.last) if self.last else None, "pending": pending, "value": self._value}
 
     def restore(self, state: dict[str, Any], now: int) -> None:
         """Go on from `state`; unfinished edges wait again from ``now``."""
         self.last = Edge(*state["last"]) if state.get("last") else None
+        self._value = state.get("value")
         self._recent.extend([] if self.last is None else [self.last])
         for time, counter, before, before_counter, missed, initial in state.get("pending", []):
             previous = Edge(before, before_counter) if before is not None else None

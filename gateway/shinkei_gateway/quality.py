@@ -27,6 +27,11 @@ def is_overflow(status: int) -> bool:
     return status & _OVERFLOW == _OVERFLOW
 
 
+def is_node_gone(status: int) -> bool:
+    """Whether a server says of a value that its node is not there any more: once, when it is deleted (Part 4 §7.39.2)."""
+    return status & 0xFFFF_0000 in (0x8033_0000, 0x8034_0000)  # BadNodeIdInvalid, BadNodeIdUnknown
+
+
 def is_finite(value: Any) -> bool:
     """Whether no number in ``value`` (nested lists and objects too) is NaN or infinite."""
     if isinstance(value, float):

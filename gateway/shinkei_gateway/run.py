@@ -42,7 +42,7 @@ from shinkei_gateway.reload import read_again
 from shinkei_gateway.replay import Replays
 from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
 from shinkei_gateway.settings import GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
-from shinkei_gateway.shards import address_of, books_file, concerns, credit_of, part_name, spool_folder
+from shinkei_gateway.shards import address_of, books_file, concerns, credit_of, part_name, session_file, spool_folder
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
 from shinkei_gateway.spool.spool import Spool, open_spool
@@ -167,7 +167,7 @@ class Gateway:
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):
-            return OpcuaMachine(name, settings, self._taking)
+            return OpcuaMachine(name, settings, self._taking, memory=session_file(self._folder, name))
         if isinstance(settings, MqttSource):
             return MqttDevices(name, settings, self._taking, self._plant.path.parent)
         return Recording(name, settings, self._plant.dir, self._taking)

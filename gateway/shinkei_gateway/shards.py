@@ -29,6 +29,11 @@ def books_file(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.books.json")
 
 
+def session_file(folder: Path, source: str) -> Path:
+    """Where the OPC UA session of ``source`` is remembered, beside the spool in ``folder``; mode 0600."""
+    return folder.with_name(f"{folder.name}.sessions") / source
+
+
 def address_of(settings: GatewaySettings, shard: str) -> str:
     """Where the shard answers: the file's address for the gateway's own, any free port of that host for the others."""
     host, _, _ = settings.http.rpartition(":")

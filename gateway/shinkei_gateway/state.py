@@ -60,6 +60,10 @@ class MachineState:
         self._told, self._told_time = None, max(self._told_time, time)
         return True
 
+    def back(self, newest: int) -> StateSaid | None:
+        """The machine goes on as if it had never been lost: its last state, from ``newest`` on; None when nothing has to be told."""
+        return self._tell(0, {}, newest) if self._told is None else None
+
     def state(self) -> dict[str, Any]:
         """For the resume state."""
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,7 +31,7 @@ def machine_id(key: str, value: str) -> None:
 
 def once(key: str, names: list[str]) -> None:
     """Raises `BadConfig` when a name is there twice."""
-    twice = {name for name in names if names.count(name) > 1}
+    twice = {name for name, count in Counter(names).items() if count > 1}
     if twice:
         raise BadConfig(key, min(twice), "is there twice")
 

@@ -122,6 +122,20 @@ class NodesRefused(Telemetry, frozen=True):
     nodes: str
 
 
+class QueuesShort(Telemetry, frozen=True):
+    """A server's queues bridge less than the configuration promises."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: the queues of {count} nodes bridge less than the {promised:g} s promised: {node} {covers:.3g} s"
+    )
+    source: str
+    count: int
+    promised: float
+    node: str
+    covers: float
+
+
 class GapFound(Telemetry, frozen=True):
     """Something is missing, or may be; a gap record says what."""
 

@@ -54,12 +54,12 @@ def test_what_was_written_while_nobody_listened_lies_between_last_and_first(
     before, lost, after = times[:seen], times[seen : seen + heard_from], times[seen + heard_from :]
     first = Continuity(["x"])
     for time in before:
-        assert first.seen("x", time) == (False, None)
+        assert first.seen(0, time) == (False, None)
     again = Continuity(["x"], first.state())
     now = times[: seen + heard_from][-1:]  # the value that stands there when listening begins
     spans = []
     for time in now + after:
-        repeat, since = again.seen("x", time)
+        repeat, since = again.seen(0, time)
         assert repeat == (time in before and time == now[0])
         if since is not None:
             spans.append((since, time))

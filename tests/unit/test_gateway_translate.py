@@ -11,10 +11,10 @@ from shinkei_events.model.operation import Operation
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.opcua.decode import Undecoded
 from shinkei_gateway.opcua.plan import plan
-from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.opcua.translate import Translated, Translator
+from shinkei_gateway.opcua.translate import Told, Translated, Translator
 
 S = 1_000_000_000
 T = 1_700_000_000 * S
@@ -34,7 +34,7 @@ SETTINGS = strict(
     "x",
 )
 ITEMS = plan(SETTINGS)
-BY_NODE = {item.node: item for item in ITEMS}
+HANDLES = {item.node: handle for handle, item in enumerate(ITEMS)}
 FLAT = {"s=Done": 0, "s=State": "6", "s=Tool": "T1"}
 
 
@@ -47,12 +47,12 @@ class Machine:
     def say(
         self, time: float, values: dict[str, Any], *, status: int = 0, received: float | None = None, now: int = 0
     ) -> Translated:
-        samples = [(BY_NODE[node], sample(time, value, status)) for node, value in values.items()]
-        return self.translator.take(samples, T + int((time if received is None else received) * S), now)
+        told = [sample(node, time, value, status) for node, value in values.items()]
+        return self.translator.take(told, [], T + int((time if received is None else received) * S), now)
 
 
-def sample(time: float, value: Any, status: int = 0) -> Sample:
-    return Sample(value, status, T + int(time * S), T + int(time * S))
+def sample(node: str, time: float, value: Any, status: int = 0) -> Told:
+    return HANDLES[node], value, status, T + int(time * S), T + int(time * S)
 
 
 def operation(counter: int, ended: float, **more: Any) -> str:
@@ -101,8 +101,7 @@ def test_a_channel_that_was_written_meanwhile_has_a_gap_from_its_last_value_to_i
     machine.say(1, {"s=a": 1.0, "s=b": 2.0})
     machine.say(2, {"s=b": 2.5})
     machine.translator.interrupted("session_lost")
-    samples = [(BY_NODE["s=a"], sample(1, 1.0)), (BY_NODE["s=b"], sample(7, 3.0))]
-    found = machine.translator.take(samples, T + 8 * S, 0)
+    found = machine.translator.take([sample("s=a", 1, 1.0), sample("s=b", 7, 3.0)], [], T + 8 * S, 0)
     (gap,) = found.gaps
     assert gap.fields["channels"] == ["b"]
     assert (gap.fields["t_from"], gap.fields["t_to"], gap.fields["possible"]) == (T + 2 * S, T + 7 * S, True)
@@ -141,10 +140,11 @@ def test_a_value_that_is_no_number_is_kept_as_bad_and_quarantined() -> None:
 
 
 def test_an_undecodable_value_does_not_stop_its_neighbours() -> None:
-    bad = Sample("ExtensionObject(...)", 0, T, T, "no word for it")
-    found = Machine().translator.take([(BY_NODE["s=a"], bad), (BY_NODE["s=b"], sample(0, 1.0))], T, 0)
+    values = [sample("s=a", 0, None, 0x80070000), sample("s=b", 0, 1.0)]
+    bad = Undecoded(0, values[0][0], b"\x16\x01", "i=12345", "no word for it")
+    found = Machine().translator.take(values, [bad], T, 0)
     assert [(r.channel, r.value, r.status) for r in readings(found)] == [("a", None, 0x80070000), ("b", 1.0, 0)]
-    assert [draft.fields["reason"] for draft in drafts(found, Quarantined)] == ["no word for it"]
+    assert [draft.fields["reason"] for draft in drafts(found, Quarantined)] == ["no word for it (type i=12345)"]
 
 
 def test_state_and_companions_written_together_are_one_change() -> None:
@@ -176,8 +176,8 @@ def test_a_lost_machine_is_no_data_and_then_what_it_says() -> None:
     assert away is not None
     assert (away.fields["state"], away.time, away.fields["by"]) == ("NO_DATA", T + S, "gateway")
     assert machine.translator.away(T + 10 * S) is None
-    samples = [(BY_NODE["s=State"], sample(1, "6")), (BY_NODE["s=a"], sample(20, 1.0))]
-    (back,) = drafts(machine.translator.take(samples, T + 20 * S, 0), MachineStateChanged)
+    told = [sample("s=State", 1, "6"), sample("s=a", 20, 1.0)]
+    (back,) = drafts(machine.translator.take(told, [], T + 20 * S, 0), MachineStateChanged)
     assert (back.fields["state"], back.time) == ("EXECUTE", T + 20 * S)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from shinkei_gateway.cycle import Unreadable, counter_of, operation_of, read_operation
@@ -12,6 +13,9 @@ from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.quarantine import refused
 
+KEPT_RAW = 16
+"""Values of a node that outlive a restart: those that came in one message with, or before, the edge they belong to."""
+
 
 class Cycles:
     """``name``: the source; ``cause`` of cycles that pass unseen is set by `disconnected`."""
@@ -19,6 +23,7 @@ class Cycles:
     def __init__(self, name: str, source: OpcuaSource, items: list[Item]) -> None:
         self._name, self._machine = name, source.machine
         self._items = [item for item in items if item.role == "cycle"]
+        self._raw: dict[tuple[str, str], deque[tuple[int, Any, int]]] = {}
         self._cause = "gateway_down"
         self._handshakes = {
             h.name: Handshake(
@@ -44,6 +49,9 @@ class Cycles:
 
     def value(self, item: Item, sample: Sample, time: int) -> None:
         """A node whose value belongs to an edge."""
+        self._raw.setdefault((item.group, item.name), deque(maxlen=KEPT_RAW)).append(
+            (time, sample.value, sample.status)
+        )
         self._handshakes[item.group].value(item.name, time, _content(item, sample), sample.status)
 
     def answer(self, item: Item, sample: Sample, time: int) -> None:
@@ -66,15 +74,30 @@ class Cycles:
                     items.append(self._item(name, cycle, received))
         return items, gaps
 
+    def wait_again(self, now: int) -> None:
+        """The machine was away, and what it said meanwhile comes now."""
+        for handshake in self._handshakes.values():
+            handshake.wait_again(now)
+
     def state(self) -> dict[str, Any]:
-        """For the resume state."""
-        return {name: handshake.state() for name, handshake in self._handshakes.items()}
+        """For the resume state: with the values that may belong to an edge not seen yet, as a server says them only once."""
+        states = {name: handshake.state() for name, handshake in self._handshakes.items()}
+        for (name, role), values in self._raw.items():
+            pending, last = states[name]["pending"], states[name]["last"]
+            since = (pending[0][2] if pending else last[0] if last else None) or -1
+            kept = [list(value) for value in values if value[0] > since]
+            if kept:
+                states[name].setdefault("values", {})[role] = kept
+        return states
 
     def restore(self, state: dict[str, Any], now: int) -> None:
         """Go on from `state`."""
         for name, handshake in self._handshakes.items():
             if name in state:
                 handshake.restore(state[name], now)
+        for item in self._items:
+            for time, value, status in state.get(item.group, {}).get("values", {}).get(item.name, []):
+                self.value(item, Sample(value, status, time, None), time)
 
     def _item(self, name: str, cycle: Cycle, received: int) -> Draft:
         taken = cycle.values.get(OPERATION)

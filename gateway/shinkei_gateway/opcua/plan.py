@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shinkei_gateway.handshake import OPERATION
-from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.opcua.settings import OpcuaSource, SignalNode, deadband_of
 from shinkei_gateway.state import COMPANIONS
 
 
 class Item(NamedTuple):
     """``node`` (by namespace URI) has ``role`` (signal, state, setup, energy, trigger, cycle) ``name`` (within ``group``).
 
-    ``channel`` names it in gap records. ``sampling`` in s.
+    ``channel`` names it in gap records. ``sampling`` in s. ``band``: width of the ``deadband``, in the node's unit or in percent.
     """
 
     node: str
@@ -22,17 +22,16 @@ class Item(NamedTuple):
     sampling: float
     queue: int
     group: str = ""
+    trigger: str = "status_value_timestamp"
+    deadband: str = "none"
+    band: float = 0.0
+    discard: str = "oldest"
 
 
 def plan(source: OpcuaSource) -> list[Item]:
     """All items of ``source``; their places in the list are the client handles."""
     sampling, queue = float(source.sampling), source.queue_of()
-    items = [
-        Item(
-            signal.node, "signal", signal.name, signal.name, float(signal.sampling or sampling), source.queue_of(signal)
-        )
-        for signal in source.signals
-    ]
+    items = [_signal(source, signal) for signal in source.signals]
     if source.state is not None:
         items.append(Item(source.state.node, "state", "state", "@state", sampling, queue))
         for name in COMPANIONS:
@@ -54,3 +53,12 @@ def plan(source: OpcuaSource) -> list[Item]:
             for reading, node in handshake.readings.items()
         ]
     return items
+
+
+def _signal(source: OpcuaSource, signal: SignalNode) -> Item:
+    sampling = float(source.sampling if signal.sampling is None else signal.sampling)
+    deadband, band = deadband_of(source.deadband if signal.deadband is None else signal.deadband)
+    return Item(
+        signal.node, "signal", signal.name, signal.name, sampling, source.queue_of(signal),
+        trigger=signal.trigger or source.trigger, deadband=deadband, band=band, discard=signal.discard or source.discard,
+    )  # fmt: skip

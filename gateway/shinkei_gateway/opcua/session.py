@@ -1,7 +1,7 @@
-"""One connection to an OPC UA server: channel, session, one subscription. Made fresh for every attempt, never repaired.
+"""One connection to an OPC UA server: channel and session, and the services that a source needs. Made fresh for every attempt, never repaired.
 
-The library's own reconnect and watchdogs are not used. Its publish loop awaits our callback before it acknowledges: the callback
-returns only when the values are durable, and never returns when they cannot be, so nothing is acknowledged too early.
+Of the library this uses the channel and the encoding of requests; its subscription layer, reconnect and watchdogs are not used. Knows the
+ladder of Part 4 §6.7: the old session on the new channel, else a new session that the old subscription is transferred to.
 """
 
 from __future__ import annotations
@@ -9,81 +9,133 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClientState
+from asyncua.client.ua_client import UaClientState, UASocketProtocol
+from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from shinkei_events.errors import NotConnected
+from shinkei_gateway.opcua.decode import Message, Published, decode_publish_response, decode_republish_response
+from shinkei_gateway.opcua.remembered import Remembered
+from shinkei_gateway.opcua.structures import Structures
 
-ITEMS_A_CALL = 500
+CALL_LIMIT = 500
+"""Items a call where the server does not say what it takes."""
 LIFETIME_S = 600.0
-_MAX_MONITORED_ITEMS_PER_CALL = "i=11714"
-_MAX_NODES_PER_READ = "i=11705"
+_LIMITS = {"i=11714": "items", "i=11705": "reads"}
+"""MaxMonitoredItemsPerCall and MaxNodesPerRead of the server's OperationLimits (i=11704)."""
 _SERVER_STATE = "i=2259"
+_NOT_AVAILABLE = {0x807B_0000, 0x800B_0000, 0x8040_0000}
+"""BadMessageNotAvailable; BadServiceUnsupported and BadNotImplemented of servers that cannot republish."""
+_NO_SUBSCRIPTION = 0x8028_0000
 
 T = TypeVar("T")
-OnMessage = Callable[[ua.PublishResult], Awaitable[None]]
+Secure = Callable[[Client], Awaitable[None]]
 
 
-class Watched(NamedTuple):
-    """A monitored item: the client handle, and what the server made of the wish."""
-
-    handle: int
-    sampling: float
-    queue: int
+class SubscriptionGone(NotConnected):
+    """The session is there, its subscription is not: make a new one."""
 
 
 class Session:
-    """``url``, ``timeout`` of a request in s. Use: `connect`, `resolve`, `subscribe`, `watch`, `publish`; `lost` tells the end; `close`."""
+    """``url``, ``timeout`` of a request in s, ``secure``: sets policy and user before connecting.
 
-    def __init__(self, url: str, name: str, timeout: float) -> None:
+    Use: `connect`, then `resume` or `subscribe`; `lost` tells the end; `close`.
+    """
+
+    def __init__(self, url: str, name: str, timeout: float, secure: Secure | None = None) -> None:
         self._client = Client(url, timeout=timeout)
         self._client.name = self._client.description = name
         self._client.application_uri = "urn:shinkei:gateway"
         self._client.session_timeout = int(LIFETIME_S * 1000)
-        self._timeout = timeout
+        self._timeout, self._secure = timeout, secure
         self._renewal: asyncio.Task[None] | None = None
-        self._subscription = 0
-        self._namespaces: list[str] = []
-        self._limit = ITEMS_A_CALL
-        self.keepalive = 0.0
-        self.publishing = 0.0
+        self._structures = Structures([])
+        self.namespaces: list[str] = []
+        self.limits = {"items": CALL_LIMIT, "reads": CALL_LIMIT}
+        self.is_old = False
+        """The session of `connect`'s argument is ours again."""
+        self.is_gone = False
+        """The subscription is of no use any more."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done with the reason when the connection is no more."""
 
-    async def connect(self) -> None:
-        """Raises `NotConnected` with the server's reason."""
+    # ---- connecting ----------------------------------------------------------------------------------------------------
+    async def connect(self, remembered: Remembered | None = None) -> None:
+        """Take up ``remembered``'s session or make one; its token is emptied when the server refuses it. Raises `NotConnected`."""
         client = self._client
         try:
             async with asyncio.timeout(3 * self._timeout):
+                if self._secure is not None:
+                    await self._secure(client)
                 await client.connect_socket()
                 await client.send_hello()
                 await client.open_secure_channel()
-                await client.create_session()
-                await client.activate_session()
-                self._namespaces = await client.get_namespace_array()
-                self._limit = await self._items_a_call()
+                self.is_old = remembered is not None and bool(remembered.token) and await self._activate_old(remembered)
+                if not self.is_old:
+                    await client.create_session()
+                    await self._activate()
+                await self.refresh_namespaces()
+                await self._read_limits()
         except (OSError, TimeoutError, UaError) as error:
-            await self.close()
+            await self.close(keep=True)
             raise NotConnected(why(error)) from error
         client.uaclient._add_state_listener(self._state_changed)
         self._renewal = asyncio.create_task(self._renew())
 
-    async def _items_a_call(self) -> int:
-        values = await self._client.uaclient.read_attributes(
-            [ua.NodeId.from_string(_MAX_MONITORED_ITEMS_PER_CALL), ua.NodeId.from_string(_MAX_NODES_PER_READ)],
-            AttributeIds.Value,
-        )
-        limits = [
-            v.Value.Value
-            for v in values
-            if v.Value is not None and isinstance(v.Value.Value, int) and v.Value.Value > 0
+    async def _activate(self) -> None:
+        client = self._client
+        await client.activate_session(client._username, client._password, client.user_certificate)
+
+    async def _activate_old(self, remembered: Remembered) -> bool:
+        """ActivateSession with the old token: the server proves nothing by it, the channel has done that (Part 4 §5.7.3)."""
+        client, policy = self._client, self._client.security_policy
+        client.uaclient.session.restore_authentication_token(nodeid_from_binary(Buffer(remembered.token)))
+        client._server_nonce = remembered.nonce  # type: ignore[assignment]
+        client._policy_ids = [
+            ua.UserTokenPolicy(PolicyId=name, TokenType=ua.UserTokenType(kind), SecurityPolicyUri=uri)
+            for name, kind, uri in remembered.policies
         ]
-        return min([ITEMS_A_CALL, *limits])
+        if not policy.peer_certificate:
+            policy.peer_certificate = remembered.certificate
+        try:
+            await self._activate()
+        except TimeoutError:
+            raise
+        except (OSError, UaError):
+            remembered.token = b""  # also when the server hangs up: the next attempt begins with a new session
+            client.uaclient.session.reset_authentication_token()
+            client._server_nonce = None
+            return False
+        client.session_timeout = int(remembered.timeout * 1000)
+        return True
+
+    def remember(self, into: Remembered) -> None:
+        """Write down what `connect` needs to take this session up again."""
+        client = self._client
+        into.token = nodeid_to_binary(client.uaclient.session.authentication_token)
+        into.nonce, into.certificate = client._server_nonce, client.security_policy.peer_certificate
+        into.policies = [(p.PolicyId, int(p.TokenType), p.SecurityPolicyUri) for p in client._policy_ids]
+        into.timeout = client.session_timeout / 1000
+
+    async def _read_limits(self) -> None:
+        values = await self._client.uaclient.read_attributes(
+            [ua.NodeId.from_string(n) for n in _LIMITS], AttributeIds.Value
+        )
+        for kind, found in zip(_LIMITS.values(), values, strict=True):
+            limit = found.Value.Value if found.Value is not None else None
+            if isinstance(limit, int) and limit > 0:  # 0 or nothing: the server does not say
+                self.limits[kind] = limit
+
+    async def refresh_namespaces(self) -> None:
+        """Read the namespaces (again: a server may load them late). Raises `NotConnected`."""
+        self.namespaces = await self.ask(self._client.get_namespace_array())
+        self._structures = Structures(self.namespaces)
 
     def resolve(self, node: str) -> ua.NodeId:
         """The node id of ``nsu=…;…`` at this server now; raises KeyError when it has no such namespace."""
@@ -92,92 +144,115 @@ class Session:
             uri, _, rest = node.removeprefix("nsu=").partition(";")
         index = 0
         if uri:
-            if uri not in self._namespaces:
+            if uri not in self.namespaces:
                 raise KeyError(uri)
-            index = self._namespaces.index(uri)
+            index = self.namespaces.index(uri)
         found: ua.NodeId = ua.NodeId.from_string(f"ns={index};{rest}")
         return found
 
-    async def refresh_namespaces(self) -> None:
-        """Read the namespaces again (a server may load them late). Raises `NotConnected`."""
-        self._namespaces = await self._ask(self._client.get_namespace_array())
+    @property
+    def timeout(self) -> float:
+        """The session's, s, as revised by the server."""
+        return self._client.session_timeout / 1000
 
-    async def subscribe(self, publishing: float, keepalive: float, on_message: OnMessage) -> None:
-        """One subscription with publishing off until `publish`. Seconds. Raises `NotConnected`."""
+    # ---- subscription ----------------------------------------------------------------------------------------------------
+    async def subscribe(self, publishing: float, keepalive: float) -> tuple[int, float, float]:
+        """Make a subscription with publishing off until `publish`: its id, publishing interval and keep-alive (s) as revised."""
         count = max(1, round(keepalive / publishing))
-        params = ua.CreateSubscriptionParameters(
+        request = ua.CreateSubscriptionRequest()
+        request.Parameters = ua.CreateSubscriptionParameters(
             RequestedPublishingInterval=publishing * 1000, RequestedMaxKeepAliveCount=count,
             RequestedLifetimeCount=max(3 * count, round(LIFETIME_S / publishing)), MaxNotificationsPerPublish=0,
             PublishingEnabled=False, Priority=0,
         )  # fmt: skip
-        made = await self._ask(self._client.uaclient.session.create_subscription(params, on_message))
-        self._subscription = made.SubscriptionId
-        self.publishing = made.RevisedPublishingInterval / 1000
-        self.keepalive = self.publishing * made.RevisedMaxKeepAliveCount
+        made = (await self.call(request, ua.CreateSubscriptionResponse)).Parameters
+        interval = made.RevisedPublishingInterval / 1000
+        return made.SubscriptionId, interval, interval * made.RevisedMaxKeepAliveCount
 
-    async def watch(self, wanted: Sequence[tuple[int, ua.NodeId, float, int]]) -> tuple[list[Watched], dict[int, str]]:
-        """Monitor (handle, node, sampling s, queue); gives what is watched and, by handle, why the others are not."""
-        watched: list[Watched] = []
-        refused: dict[int, str] = {}
-        for at in range(0, len(wanted), self._limit):
-            part = wanted[at : at + self._limit]
-            params = ua.CreateMonitoredItemsParameters(
-                SubscriptionId=self._subscription,
-                TimestampsToReturn=ua.TimestampsToReturn.Both,
-                ItemsToCreate=[_item(*one) for one in part],
-            )
-            results = await self._ask(self._client.uaclient.create_monitored_items(params))
-            for (handle, *_), result in zip(part, results, strict=True):
-                if result.StatusCode.is_good():
-                    watched.append(Watched(handle, result.RevisedSamplingInterval / 1000, result.RevisedQueueSize))
-                else:
-                    refused[handle] = result.StatusCode.name
-        return watched, refused
-
-    async def publish(self) -> None:
-        """Let the server send."""
-        params = ua.SetPublishingModeParameters(PublishingEnabled=True, SubscriptionIds=[self._subscription])
-        await self._ask(self._client.uaclient.set_publishing_mode(params))
-
-    async def republish(self, sequence: int) -> ua.NotificationMessage | None:
-        """The message ``sequence`` once more, or None when the server has it no more."""
+    async def transfer(self, subscription: int) -> list[int] | None:
+        """Make another session's subscription ours, without initial values: the messages it still has, or None when the server refuses."""
+        params = ua.TransferSubscriptionsParameters(SubscriptionIds=[ua.UInt32(subscription)], SendInitialValues=False)
         try:
-            found: ua.NotificationMessage = await self._ask(
-                self._client.uaclient.session.republish(self._subscription, sequence)
-            )
-        except NotConnected:
+            (result,) = await self._client.uaclient.session.transfer_subscriptions(params)
+        except UaStatusCodeError:
             return None
-        return found if found.NotificationData and found.SequenceNumber == sequence else None
+        except (OSError, TimeoutError, UaError) as error:
+            raise NotConnected(why(error)) from error
+        return list(result.AvailableSequenceNumbers) if result.StatusCode.is_good() else None
 
+    async def publish(self, subscription: int) -> None:
+        """Let the server send."""
+        params = ua.SetPublishingModeParameters(PublishingEnabled=True, SubscriptionIds=[subscription])
+        await self.ask(self._client.uaclient.set_publishing_mode(params))
+
+    async def forget(self, subscription: int) -> None:
+        """Delete a subscription; what the server says to it does not matter."""
+        request = ua.DeleteSubscriptionsRequest()
+        request.Parameters.SubscriptionIds = [subscription]
+        with contextlib.suppress(UaStatusCodeError):
+            await self._request(request)
+
+    def send_publish(self, subscription: int, acks: list[int]) -> asyncio.Future[Any]:
+        """See `publish_loop.Wire`. The library's own publish parses the answer, and forgets it when it cannot (asyncua 2.1)."""
+        request = ua.PublishRequest()
+        request.Parameters.SubscriptionAcknowledgements = [
+            ua.SubscriptionAcknowledgement(SubscriptionId=subscription, SequenceNumber=number) for number in acks
+        ]
+        try:
+            return self._protocol()._send_request(request, timeout=0)
+        except (OSError, UaError) as error:
+            raise NotConnected(why(error)) from error
+
+    def published(self, answer: asyncio.Future[Any]) -> Published:
+        """See `publish_loop.Wire`."""
+        try:
+            return decode_publish_response(bytes(answer.result()), self._structures)
+        except (OSError, TimeoutError, UaError, asyncio.CancelledError) as error:
+            raise NotConnected(why(error)) from error
+
+    async def republish(self, subscription: int, sequence: int) -> Message | None:
+        """See `publish_loop.Wire`. Raises `SubscriptionGone`."""
+        request = ua.RepublishRequest()
+        request.Parameters.SubscriptionId = subscription
+        request.Parameters.RetransmitSequenceNumber = sequence
+        try:
+            data = await self._request(request)
+        except UaStatusCodeError as error:
+            if error.code in _NOT_AVAILABLE:
+                return None
+            gone = SubscriptionGone if error.code == _NO_SUBSCRIPTION else NotConnected
+            raise gone(f"message {sequence} of subscription {subscription}: {why(error)}") from error
+        _, message = decode_republish_response(bytes(data), self._structures)
+        return message if message.sequence == sequence else None
+
+    # ---- other services ---------------------------------------------------------------------------------------------------
     async def read(self, nodes: list[ua.NodeId]) -> list[ua.DataValue]:
-        """The nodes' values with both times. Raises `NotConnected`."""
-        params = ua.ReadParameters(MaxAge=0, TimestampsToReturn=ua.TimestampsToReturn.Both)
-        params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in nodes]
-        found: list[ua.DataValue] = await self._ask(self._client.uaclient.read(params))
+        """The nodes' values with both times, in calls of what the server takes. Raises `NotConnected`."""
+        found: list[ua.DataValue] = []
+        for at in range(0, len(nodes), self.limits["reads"]):
+            params = ua.ReadParameters(MaxAge=0, TimestampsToReturn=ua.TimestampsToReturn.Both)
+            part = nodes[at : at + self.limits["reads"]]
+            params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in part]
+            found += await self.ask(self._client.uaclient.read(params))
         return found
 
     async def read_each(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
         """An attribute of each node, with the source's time where it has one. Raises `NotConnected`."""
         params = ua.ReadParameters(MaxAge=0, TimestampsToReturn=ua.TimestampsToReturn.Both)
         params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in wanted]
-        found: list[ua.DataValue] = await self._ask(self._client.uaclient.read(params))
+        found: list[ua.DataValue] = await self.ask(self._client.uaclient.read(params))
         return found
-
-    @property
-    def namespaces(self) -> list[str]:
-        """The server's namespace array as last read."""
-        return list(self._namespaces)
 
     async def browse(self, wanted: list[ua.BrowseDescription], most: int) -> list[ua.BrowseResult]:
         """References of nodes, ``most`` each in one answer (Part 4 §5.8.2). Raises `NotConnected` (its cause has the code)."""
         params = ua.BrowseParameters(RequestedMaxReferencesPerNode=most, NodesToBrowse=wanted)
-        found: list[ua.BrowseResult] = await self._ask(self._client.uaclient.browse(params))
+        found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse(params))
         return found
 
     async def browse_next(self, points: list[bytes], *, release: bool = False) -> list[ua.BrowseResult]:
         """Go on from continuation points, or give them back (Part 4 §5.8.3). Raises `NotConnected`."""
         params = ua.BrowseNextParameters(ReleaseContinuationPoints=release, ContinuationPoints=points)
-        found: list[ua.BrowseResult] = await self._ask(self._client.uaclient.browse_next(params))
+        found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse_next(params))
         return found
 
     async def is_alive(self) -> bool:
@@ -188,13 +263,30 @@ class Session:
             return False
         return True
 
-    def fail(self, reason: str) -> None:
-        """The connection is of no use any more."""
+    async def answer(self, request: Any) -> bytes:
+        """The bytes of the response to any request of the library. Raises `NotConnected`."""
+        return bytes(await self.ask(self._request(request)))
+
+    async def call(self, request: Any, response: type[T]) -> T:
+        """The same, read by the library."""
+        found: T = struct_from_binary(response, await self.ask(self._request(request)))
+        return found
+
+    async def ask(self, request: Awaitable[T]) -> T:
+        """The answer. Raises `NotConnected` with the server's reason."""
+        try:
+            return await request
+        except (OSError, TimeoutError, UaError) as error:
+            raise NotConnected(why(error)) from error
+
+    def fail(self, reason: str, *, gone: bool = False) -> None:
+        """See `publish_loop.Wire`."""
+        self.is_gone |= gone
         if not self.lost.done():
             self.lost.set_result(reason)
 
-    async def close(self) -> None:
-        """End session and channel as far as the server lets us; never raises, at most one time-out long."""
+    async def close(self, *, keep: bool = False) -> None:
+        """End the channel, and unless ``keep`` the session with its subscriptions; never raises, at most one time-out long."""
         self.fail("closed")
         if self._renewal is not None:
             self._renewal.cancel()
@@ -202,17 +294,22 @@ class Session:
                 await self._renewal
         with contextlib.suppress(OSError, TimeoutError, UaError):
             async with asyncio.timeout(self._timeout):
-                await self._client.close_session()
+                if not keep:
+                    await self._client.close_session()
         with contextlib.suppress(OSError, TimeoutError, UaError):
             async with asyncio.timeout(1.0):
                 await self._client.close_secure_channel()
         self._client.disconnect_socket()
 
-    async def _ask(self, request: Awaitable[T]) -> T:
-        try:
-            return await request
-        except (OSError, TimeoutError, UaError) as error:
-            raise NotConnected(why(error)) from error
+    # ---- inside ----------------------------------------------------------------------------------------------------------
+    def _protocol(self) -> UASocketProtocol:
+        protocol = self._client.uaclient.protocol
+        if protocol is None:
+            raise ConnectionError("the connection is closed")
+        return protocol
+
+    async def _request(self, request: Any) -> Buffer:
+        return await self._protocol().send_request(request)
 
     def _state_changed(self, state: UaClientState) -> None:
         if state is UaClientState.DISCONNECTED:
@@ -237,15 +334,3 @@ def why(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
-
-
-def _item(handle: int, node: ua.NodeId, sampling: float, queue: int) -> ua.MonitoredItemCreateRequest:
-    """StatusValueTimestamp: equal values with new times are values too."""
-    filter_ = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp, DeadbandType=0, DeadbandValue=0.0)
-    params = ua.MonitoringParameters(
-        ClientHandle=handle, SamplingInterval=sampling * 1000, Filter=filter_, QueueSize=queue, DiscardOldest=True
-    )
-    return ua.MonitoredItemCreateRequest(
-        ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value),
-        MonitoringMode=ua.MonitoringMode.Reporting, RequestedParameters=params,
-    )  # fmt: skip

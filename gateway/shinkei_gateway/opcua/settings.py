@@ -16,14 +16,25 @@ NODE = re.compile(r"(?:nsu=[^;]+;)?(?:i=\d+|s=.+|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9
 QUEUE_MIN, QUEUE_MAX = 10, 10_000
 
 
+Trigger = Literal["status", "status_value", "status_value_timestamp"]
+"""What makes the server tell a value: ``status_value`` leaves equal values with new times out."""
+Discard = Literal["oldest", "newest"]
+
+
 class SignalNode(Strict, frozen=True):
-    """``node`` is the signal ``name``; ``sampling`` and ``queue`` override the source's. ``data_type``: what it was when it was browsed."""
+    """``node`` is the signal ``name``; what is left out of how it is watched is the source's. ``data_type``: what it was when it was browsed.
+
+    ``deadband``: changes smaller than this are not told: a number in the node's unit, or a part of its EURange like ``"2%"``.
+    """
 
     node: str
     name: str
     data_type: str = ""
     sampling: Duration | None = None
     queue: int | None = None
+    trigger: Trigger | None = None
+    deadband: float | str | None = None
+    discard: Discard | None = None
 
 
 class StateNodes(Strict, frozen=True):
@@ -86,6 +97,9 @@ class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", t
     retry: Duration = Duration(5.0)
     lost_after: Duration = Duration(5.0)
     clock_limit: Duration = Duration(5.0)
+    trigger: Trigger = "status_value_timestamp"
+    deadband: float | str | None = None
+    discard: Discard = "oldest"
     signals: list[SignalNode] = []
     state: StateNodes | None = None
     setup: list[SetupNode] = []
@@ -113,8 +127,10 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
     once(f"{where}.signals", names)
     once(f"{where}.setup", [setup.slot for setup in source.setup])
     once(f"{where}.handshakes", [handshake.name for handshake in source.handshakes])
+    _wishes(where, source)
     for at, signal in enumerate(source.signals):
         node_id(f"{where}.signals[{at}].node", signal.node)
+        _wishes(f"{where}.signals[{at}]", signal)
     if source.state is not None:
         for role in ("node", "reason", "product", "recipe", "tool"):
             node_id(f"{where}.state.{role}", getattr(source.state, role))
@@ -130,6 +146,33 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
             node_id(f"{here}.readings.{name}", node)
         if handshake.operation is None and not handshake.readings:
             raise BadConfig(here, handshake.name, "an operation node or readings: an edge without values says nothing")
+
+
+def deadband_of(wish: float | str | None) -> tuple[str, float]:
+    """none, absolute or percent, and how wide. Raises ValueError.
+
+    >>> deadband_of(0.5), deadband_of("2%"), deadband_of(None)
+    (('absolute', 0.5), ('percent', 2.0), ('none', 0.0))
+    """
+    if wish is None:
+        return "none", 0.0
+    percent = isinstance(wish, str)
+    if percent and not str(wish).endswith("%"):
+        raise ValueError(wish)
+    band = float(str(wish).removesuffix("%"))
+    if not 0 <= band <= (100 if percent else math.inf):
+        raise ValueError(wish)
+    return ("percent" if percent else "absolute"), band
+
+
+def _wishes(where: str, wishes: SignalNode | OpcuaSource) -> None:
+    try:
+        deadband_of(wishes.deadband)
+    except ValueError:
+        hint = 'a number in the unit of the node, 0 or more, or a part of its range like "2%"'
+        raise BadConfig(f"{where}.deadband", wishes.deadband, hint) from None
+    if wishes.queue is not None and wishes.queue < 1:
+        raise BadConfig(f"{where}.queue", wishes.queue, "at least 1 value")
 
 
 def node_id(key: str, value: str | None) -> None:

@@ -1,42 +1,53 @@
 """Notifications of one machine into readings and events. Pure: samples and times in, drafts and a resume state out.
 
-Knows no connection: `source` calls `take` for every notification message, `idle` while none comes, `interrupted` after a cut.
+Plain values of signals take a fast path (one reading each, nothing else a value); what is odd in any way goes value by value. Knows no
+connection: `source` calls `take` for every notification message, `idle` while none comes, `interrupted` or `continued` after a cut.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, NamedTuple
 
 from shinkei_events.errors import BadField, BadInput
-from shinkei_events.identity import Kind
+from shinkei_events.model.frame import Value
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_gateway.clock_watch import ClockWatch
-from shinkei_gateway.gap import Break, Continuity, breaks
+from shinkei_gateway.gap import NEVER, Break, Continuity, breaks
 from shinkei_gateway.handshake import OPERATION
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft, setup_draft, state_draft
 from shinkei_gateway.opcua.cycles import Cycles
+from shinkei_gateway.opcua.decode import Undecoded
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.quality import BAD, BAD_DECODING, clean, is_overflow
+from shinkei_gateway.quality import BAD, BAD_DECODING, clean, is_node_gone, is_overflow
 from shinkei_gateway.quarantine import quarantined, refused
 from shinkei_gateway.setup import Slots
 from shinkei_gateway.state import Change, MachineState
 
 _SECOND = 1_000_000_000
+_PLAIN = frozenset({float, int, bool, str})
 Span = tuple[int, int]
+Told = tuple[int, Value, int, int | None, int | None]
+"""Client handle, value, status, source time, server time: what `decode` gives."""
 
 
 class Translated(NamedTuple):
-    """``gaps`` go to the spool first, then ``items`` with ``resume``. ``repeats``: values known already; ``own``: what the gateway itself says."""
+    """``gaps`` go to the spool first, then ``items`` with ``resume``. ``repeats``: values known already; ``own``: what the gateway itself says.
+
+    ``gone``: client handles of nodes that are not there any more.
+    """
 
     gaps: list[Draft]
     items: list[Reading | Draft]
     resume: dict[str, Any]
     repeats: int
     own: int
+    gone: list[int] = []
 
 
 @dataclass(slots=True)
@@ -48,7 +59,8 @@ class _Take:
     items: list[Reading | Draft] = field(default_factory=list)
     gaps: list[Draft] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    live: list[int] = field(default_factory=list)
+    live: int = NEVER
+    gone: list[int] = field(default_factory=list)
     unproven: dict[str, Span] = field(default_factory=dict)
     events: dict[str, Span] = field(default_factory=dict)
     overflow: dict[str, Span] = field(default_factory=dict)
@@ -71,13 +83,18 @@ class Translator:
         self._name, self._source, self._items = name, source, items
         self._machine = source.machine
         known = resume or {}
-        self._continuity = Continuity([item.channel for item in items], known.get("last"))
+        slack = _SECOND + int(5 * source.publish * _SECOND)
+        self._continuity = Continuity([item.channel for item in items], known.get("last"), slack)
         self._cause = "gateway_down"
         self._state = MachineState(source.state.map if source.state is not None else {})
         self._slots = Slots(source.setup)
         self._clock = ClockWatch(int(source.clock_limit * _SECOND), told=skew)
         self._cycles = Cycles(name, source, items)
-        self._signals = sum(item.role == "signal" for item in items)
+        self._names = {handle: item.name for handle, item in enumerate(items) if item.role == "signal"}
+        self._signals = len(self._names)
+        self._is_back = False
+        self.is_settled = known.get("settled", True)
+        """Whether, at the last durable message, nothing of an earlier interruption was open."""
         if known:
             self._restore(known, now)
 
@@ -103,6 +120,35 @@ class Translator:
         self._continuity.interrupted()
         self._cycles.disconnected(cause)
 
+    def continued(self, now: int) -> None:
+        """The same subscription goes on: what was sent meanwhile is sent again, and current values may be said once more."""
+        if self.is_settled:
+            self._continuity.continued()
+        else:
+            self._continuity.may_repeat()
+        self._cycles.wait_again(now)
+        self._is_back = True
+
+    def returned(self, received: int) -> Draft | None:
+        """The first sign of life of a continued subscription ends NO_DATA: what did not change meanwhile holds. Else None."""
+        if not self._is_back:
+            return None
+        self._is_back = False
+        said = self._state.back(self._continuity.newest or received)
+        return None if said is None else state_draft(self._machine, said, received)
+
+    def silent(self, handle: int) -> None:
+        """Nothing is heard of a node (it is refused, or gone)."""
+        self._continuity.ignore(handle)
+
+    def heard(self, handle: int) -> None:
+        """The node is monitored anew."""
+        self._continuity.expect(handle)
+
+    def unproven(self) -> list[int]:
+        """Handles that have not proved since the last interruption that nothing is missing."""
+        return self._continuity.awaited()
+
     def away(self, received: int) -> Draft | None:
         """The machine was away for too long: NO_DATA from the last thing it said on. None when that is told already."""
         time = self._continuity.newest or received
@@ -110,24 +156,50 @@ class Translator:
             return None
         return no_data_draft(self._machine, time, received)
 
-    def hole(self, cause: str, received: int, detail: str) -> list[Draft]:
-        """A notification message is missing and cannot be had again: it may have held readings and events."""
+    def hole(self, cause: str, received: int, detail: str) -> Draft:
+        """Notification messages are missing and cannot be had again: they may have held events. Readings prove themselves (`interrupted`)."""
         since = self._continuity.newest or received
-        until = max(since, received)
-        kinds: tuple[Kind, ...] = ("signals", "production")
-        return [
-            gap(self._machine, cause, since, until, received, at_least=1, detail=detail, kind=kind) for kind in kinds
-        ]
+        return gap(
+            self._machine, cause, since, max(since, received), received, possible=True, detail=detail, kind="production"
+        )
 
-    def take(self, samples: list[tuple[Item, Sample]], received: int, now: int) -> Translated:
-        """All samples of one notification message, in the order sent."""
+    def take(self, values: Sequence[Told], bad: Sequence[Undecoded], received: int, now: int) -> Translated:
+        """All values of one notification message, in the order sent; ``bad``: those of them that could not be decoded."""
         take = _Take(received, now)
-        for item, sample in samples:
-            self._sample(item, sample, take)
+        if bad or self._continuity.is_watching:
+            errors = {one.place: one for one in bad}
+            for at, told in enumerate(values):
+                self._told(told, errors.get(at), take)
+            take.items += [self._unread(one, take) for one in bad if one.place < 0]
+        else:
+            self._plain(values, take)
         self._states(take)
         self._skew(take)
         self._finish(take)
         return self._result(take)
+
+    def _plain(self, values: Sequence[Told], take: _Take) -> None:
+        """The hot path, 0.4 µs a value: no calls, no look-ups but by handle."""
+        machine, received, names = self._machine, take.received, self._names.get
+        continuity = self._continuity
+        last, odd, live, plain = continuity.last, continuity.odd, NEVER, _PLAIN
+        append, make = take.items.append, tuple.__new__
+        for told in values:
+            handle, value, status, time, server = told
+            name, kind = names(handle), type(value)
+            if status or name is None or time is None or kind not in plain or (kind is float and not isfinite(value)):  # type: ignore[arg-type]
+                self._told(told, None, take)
+                continue
+            if odd and handle in odd:
+                del odd[handle]
+            if time > live:
+                live = time
+            last[handle] = time
+            append(make(Reading, (machine, name, time, value, 0, received, None if server == time else server)))
+        if live != NEVER:
+            take.live = max(take.live, live)
+            if continuity.newest is None or live > continuity.newest:
+                continuity.newest = live
 
     def idle(self, received: int, now: int) -> Translated | None:
         """Edges that have waited long enough; None when there is none."""
@@ -151,27 +223,51 @@ class Translator:
             "state": self._state.state(),
             "slots": self._slots.state(),
             "handshakes": self._cycles.state(),
+            "settled": self._continuity.is_settled,
         }
 
     # ---- one sample --------------------------------------------------------------------------------------------------
-    def _sample(self, item: Item, sample: Sample, take: _Take) -> None:
+    def _told(self, told: Told, failed: Undecoded | None, take: _Take) -> None:
+        handle, value, status, source_time, server_time = told
+        if not 0 <= handle < len(self._items):
+            raw = repr(told).encode()
+            take.items.append(
+                self._quarantine(f"client handle {handle}", raw, "nothing is monitored under this handle", take)
+            )
+            take.own += 1
+            return
+        item = self._items[handle]
+        if is_node_gone(status):
+            take.gone.append(handle)
+        if failed is not None:
+            take.items.append(
+                self._quarantine(
+                    item.node,
+                    failed.raw,
+                    f"{failed.error} (type {failed.type_id})",
+                    take,
+                    path="$.value",
+                    time=source_time,
+                )
+            )
+        sample = Sample(value, status, source_time, server_time, None if failed is None else failed.error)
+        self._sample(handle, item, sample, take)
+
+    def _unread(self, one: Undecoded, take: _Take) -> Draft:
+        take.own += 1
+        return self._quarantine(f"notification of type {one.type_id}", one.raw, one.error, take)
+
+    def _sample(self, handle: int, item: Item, sample: Sample, take: _Take) -> None:
         time = sample.source_time if sample.source_time is not None else (sample.server_time or take.received)
-        last = self._continuity.last(item.channel)
-        repeat, since = self._continuity.seen(item.channel, time)
+        last = self._continuity.last[handle]
+        repeat, since = self._continuity.seen(handle, time, sample.status)
         take.repeats += repeat
         if since is not None and sample.value is not None:
             self._unproven(item, sample, (since, time if time > since else take.received), take)
-        elif last is not None and not repeat:
-            take.live.append(time)
+        elif last != NEVER and not repeat:
+            take.live = max(take.live, time)
         if is_overflow(sample.status) and not repeat:
-            take.overflow[item.channel] = (min(last or time, time), time)
-        if sample.error is not None:
-            raw = str(sample.value).encode()
-            take.items.append(
-                quarantined(
-                    self._name, self._machine, item.node, raw, sample.error, take.received, path="$.value", time=time
-                )
-            )
+            take.overflow[item.channel] = (time if last == NEVER else min(last, time), time)
         if item.role == "signal":
             if not repeat:
                 self._signal(item, sample, time, take)
@@ -225,6 +321,10 @@ class Translator:
         except BadInput as error:
             take.items.append(self._refused(item.node, sample.value, error, time, take))
 
+    def _quarantine(self, where: str, raw: bytes, reason: str, take: _Take, **more: Any) -> Draft:
+        more["content_type"] = "application/octet-stream"
+        return quarantined(self._name, self._machine, where, raw, reason, take.received, **more)
+
     def _refused(self, where: str, value: Any, error: BadInput, time: int, take: _Take) -> Draft:
         raw = str(value).encode()
         return refused(self._name, self._machine, where, raw, error, take.received, "text/plain", time)
@@ -233,12 +333,15 @@ class Translator:
     def _states(self, take: _Take) -> None:
         told, bad = self._state.take(take.changes, self._continuity.newest or take.received)
         take.items += [state_draft(self._machine, said, take.received) for said in told]
+        if (again := self.returned(take.received)) is not None:
+            take.items.append(again)
+            take.own += 1
         take.items += [
             self._refused(f"state.{change.role}", change.value, error, change.time, take) for change, error in bad
         ]
 
     def _skew(self, take: _Take) -> None:
-        found = self._clock.sample(max(take.live), take.received) if take.live else None
+        found = self._clock.sample(take.live, take.received) if take.live != NEVER else None
         if found is not None:
             limit = int(self._source.clock_limit * _SECOND)
             fields = {
@@ -265,7 +368,7 @@ class Translator:
             gaps.append(self._gap(self._cause, found, take, channels=found.channels, possible=True, kind="production"))
         if (found := breaks(take.overflow, 0)) is not None:
             gaps.append(self._gap("overflow", found, take, channels=found.channels, at_least=len(found.channels)))
-        return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps))
+        return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps), take.gone)
 
     def _gap(self, cause: str, found: Break, take: _Take, **more: Any) -> Draft:
         return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)
