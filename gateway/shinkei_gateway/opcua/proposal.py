@@ -41,7 +41,7 @@ def propose(tree: Tree, base: Mapping[str, Any], name: str = "") -> list[Propose
     all_machines = machines(tree)
     for machine in all_machines:
         wanted = name if name and len(all_machines) == 1 else machine.about.get("AssetId") or machine.name
-        own = once(_NOT_AN_ID.sub("_", wanted).strip("_")[:120] or "machine", names)
+        own = once(_NOT_AN_ID.sub("_", wanted).strip("_.:-")[:120] or "machine", names)
         found.append(_source(tree, machine, own, base))
     return found
 
