@@ -31,6 +31,7 @@ from tests.support.waiting import eventually
 SIGNALS, HERTZ, SECONDS = 50, 10, 60
 MACHINES = (6, 12, 20)
 BEHIND_S = 3.0
+QUIET_S = 20.0
 PARTS = ("store", "detect", "trace", "alerts", "gateway")
 
 
@@ -119,16 +120,34 @@ class Run:
         began, cpu = time.monotonic(), self._cpu()
         eventually(lambda: time.monotonic() - began > SECONDS - 10, SECONDS + 30, every=0.5)
         behind = self._behind()
-        eventually(lambda: self._recorded() >= wanted, SECONDS + 120, every=0.2)
+        recorded = self._settled(wanted)
         took = time.monotonic() - began
-        assert self._recorded() == wanted
+        gaps = self._gaps()
+        assert recorded == wanted or (recorded < wanted and gaps), (
+            f"{recorded} of {wanted} values and {gaps} gap records"
+        )
         used = {name: round(seconds - cpu[name], 1) for name, seconds in self._cpu().items()}
         machines = sum(seconds for name, seconds in used.items() if name.startswith("machines"))
-        kept_up = behind < BEHIND_S and took < SECONDS + 2 * BEHIND_S
+        kept_up = recorded == wanted and behind < BEHIND_S and took < SECONDS + 2 * BEHIND_S
         return {
             "values_per_s": wanted / took, "machines": len(self.names), "signals": SIGNALS, "hertz": HERTZ, "behind_s": round(behind, 2), "kept_up": kept_up,
+            "missing": wanted - recorded, "gap_records": gaps,
             "cpu_s": {name: seconds for name, seconds in used.items() if not name.startswith("machines")}, "machines_cpu_s": round(machines, 1),
         }  # fmt: skip
+
+    def _settled(self, wanted: int) -> int:
+        """Values on record when all are, or when nothing more comes: then the servers' queues overflowed, and gap records say so."""
+        newest, since = -1, time.monotonic()
+        while newest < wanted and time.monotonic() - since < QUIET_S:
+            if (recorded := self._recorded()) != newest:
+                newest, since = recorded, time.monotonic()
+            time.sleep(0.2)
+        return newest
+
+    def _gaps(self) -> int:
+        with connect(self.plant, "ui") as conn:
+            row = conn.execute("select count(*) from v_gap").fetchone()
+        return int(row[0]) if row else 0
 
     def _recorded(self) -> int:
         with connect(self.plant, "ui") as conn:
