@@ -57,6 +57,17 @@ class EpochBegun(Telemetry, frozen=True):
     )
 
 
+class CommandBroke(Telemetry, frozen=True):
+    """A command ended by an error of this program; it is answered as failed."""
+
+    command: str
+    what: str
+    error: str
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "command {command} ({what}): {error}"
+    metric: ClassVar[str | None] = "shinkei_commands_broken"
+
+
 class CommandAnswered(Telemetry, frozen=True):
     """A command was carried out, refused or had expired."""
 

@@ -9,32 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from shinkei_events import kafka
 from shinkei_events.envelope import open_record, seal
-from shinkei_events.errors import BadInput, NotConnected, ShinkeiError
-from shinkei_events.identity import Kind, StreamId, digest
+from shinkei_events.errors import BadInput, NotConnected
+from shinkei_events.identity import Kind, StreamId
 from shinkei_events.model.numbered import Gap
-from shinkei_events.model.progress import Command, Progress, Reply, SendAgain
+from shinkei_events.model.progress import Command, Progress, SendAgain
 from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_events.topics import COMMANDS, PROGRESS, TOPIC_OF_KIND
+from shinkei_gateway.commands import ISSUERS, Action, Commands
 from shinkei_gateway.forward import Forwarder, Send
-from shinkei_gateway.forward_telemetry import CommandAnswered, EpochBegun, LogAway, LogFound, NumbersMissing, SentAgain
+from shinkei_gateway.forward_telemetry import EpochBegun, LogAway, LogFound, NumbersMissing, SentAgain
 from shinkei_gateway.intake import Batch, Draft, Intake
 
 PACE_S = 0.01
 LOOK_S = 0.5
 TRIM_S = 2.0
 ANSWERED = "@answered"
-ANSWERED_KEPT = 1000
-
-Action = Callable[[Command], Awaitable[dict[str, Any]]]
-"""Carries out a command; returns its result, raises `ShinkeiError` to refuse."""
 
 
 def kinds_of(topic: str) -> tuple[Kind, ...]:
@@ -45,17 +42,20 @@ def kinds_of(topic: str) -> tuple[Kind, ...]:
 class KafkaLink:
     """One per shard. ``new_epoch``: ends the spool's epoch (in the writing thread). ``actions``: by request type, beside `SendAgain`.
 
-    ``concerns``: whether this shard answers a command to its gateway.
+    ``concerns``: whether this shard answers a command to its gateway; ``issuers``: parts that may ask.
     """
 
     def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, *, new_epoch: Callable[[], Awaitable[str]],
-                 actions: dict[type, Action] | None = None, concerns: Callable[[Command], bool] = lambda _command: True, keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
+                 actions: dict[type, Action] | None = None, concerns: Callable[[Command], bool] = lambda _command: True, issuers: Iterable[str] = ISSUERS,
+                 keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
         self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
         self._forwarder, self._intake, self._new_epoch = forwarder, intake, new_epoch
-        self._actions, self._concerns, self._keep = actions or {}, concerns, keep
-        self._shard = shard
+        self._keep = keep
         self._wake = asyncio.Event()
-        self._answered: list[str] = list(intake.resume(ANSWERED) or [])
+        self._commands = Commands(
+            gateway, shard, actions or {}, answered=intake.resume(ANSWERED) or [], keep=lambda ids: intake.put(Batch(ANSWERED, [], ids)),
+            send_again=self._again, concerns=concerns, issuers=issuers,
+        )  # fmt: skip
         self._dead = False
         self.connected = False
         self.last_error = ""
@@ -76,6 +76,7 @@ class KafkaLink:
                     emit(LogAway(str(error)))
                 self.connected, self.last_error = False, str(error)
                 await _pause(stop, LOOK_S)
+        await self._commands.close()
 
     async def _life(self, log: kafka.LogAddress, stop: asyncio.Event) -> None:
         await asyncio.to_thread(kafka.ensure_topics, log, self._plant.log.replication)
@@ -98,11 +99,12 @@ class KafkaLink:
     async def _serve(self, producer: Producer, reader: Consumer, log: kafka.LogAddress, stop: asyncio.Event) -> None:
         look_at = trim_at = time.monotonic()
         while not stop.is_set() and not self._dead:
-            await self._read(reader, log, producer)
+            await self._read(reader, log)
             sends = self._forwarder.poll(time.monotonic_ns())
             sends += self._forwarder.quiet(self._intake.quiet_frames())
             for send in sends:
                 self._produce(producer, send)
+            self._reply(producer)
             producer.poll(0)
             self._tell_missing()
             now = time.monotonic()
@@ -184,9 +186,9 @@ class KafkaLink:
                 place = next(iter(reader.position([TopicPartition(topic, 0)])), None)
                 if place is not None and place.offset >= end:
                     break
-                await self._read(reader, log, None, wait=0.2)
+                await self._read(reader, log, wait=0.2)
 
-    async def _read(self, reader: Consumer, log: kafka.LogAddress, producer: Producer | None, wait: float = 0) -> None:
+    async def _read(self, reader: Consumer, log: kafka.LogAddress, wait: float = 0) -> None:
         messages = (
             await asyncio.to_thread(kafka.consume_batch, reader, 500, wait)
             if wait
@@ -201,11 +203,8 @@ class KafkaLink:
                 continue
             if isinstance(event, Progress):
                 await self._progress(event, log)
-            elif isinstance(event, Command) and self._is_asked(event):
-                await self._command(event, producer)
-
-    def _is_asked(self, command: Command) -> bool:
-        return command.gateway == self._gateway and command.id not in self._answered and self._concerns(command)
+            elif isinstance(event, Command):
+                self._commands.take(event)
 
     async def _progress(self, event: Progress, log: kafka.LogAddress) -> None:
         if event.recorder != self._plant.store.recorder:
@@ -220,37 +219,12 @@ class KafkaLink:
     def _epoch(self, stream: StreamId) -> str:
         return self._intake.stream(stream.machine, stream.kind).epoch
 
-    async def _command(self, command: Command, producer: Producer | None) -> None:
-        what = type(command.request).__name__
-        outcome: Literal["done", "refused", "failed", "expired"] = "done"
-        result: dict[str, Any] = {}
-        error: str | None = None
-        if command.deadline < time.time_ns():
-            outcome = "expired"
-        elif isinstance(command.request, SendAgain):
-            emit(SentAgain(str(command.request.stream), command.request.number))
-            self._forwarder.on_send_again(command.request.stream, command.request.number)
-        elif (action := self._actions.get(type(command.request))) is None:
-            outcome, error = "refused", f"this gateway has no {what}"
-        else:
-            try:
-                result = await action(command)
-            except ShinkeiError as problem:
-                outcome, error = "refused", str(problem)
-        emit(CommandAnswered(command.id, what, outcome))
-        self._answered = [*self._answered[-ANSWERED_KEPT:], command.id]
-        self._intake.put(Batch(ANSWERED, [], self._answered))
-        if producer is not None and outcome != "expired":
-            reply = Reply(
-                id=digest("reply", command.id, self._shard),
-                command=command.id,
-                gateway=self._gateway,
-                outcome=outcome,
-                time=time.time_ns(),
-                result=result,
-                error=error,
-                shard=self._shard,
-            )
+    def _again(self, request: SendAgain) -> None:
+        emit(SentAgain(str(request.stream), request.number))
+        self._forwarder.on_send_again(request.stream, request.number)
+
+    def _reply(self, producer: Producer) -> None:
+        for reply in self._commands.replies():
             sealed = seal(reply, self._source)
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
 

@@ -34,6 +34,7 @@ from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
+from shinkei_gateway.opcua import asked
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.quarantine_read import in_spool
@@ -159,7 +160,9 @@ class Gateway:
             actions={
                 Replay: Replays(self._taking, self._sources.get, lambda stream, n: in_spool(spool, stream, n)),
                 Apply: self._apply,
+                **asked.actions(self._sources.get),
             },
+            issuers=settings.issuers,
             concerns=self._concerns,
             keep=self._keep,
         )

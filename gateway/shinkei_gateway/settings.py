@@ -42,7 +42,7 @@ class GatewaySettings(Strict, frozen=True):
     """``id`` is unique in the company. ``defaults``: per type of source. ``sources``: by name; use `sources_of`.
 
     ``shard``: of the sources that name none. ``writers``: how many processes, of all gateways, share the embedded log's credit
-    (0: the shards of this file).
+    (0: the shards of this file). ``issuers``: parts that may ask this gateway for something on the log.
     """
 
     id: str
@@ -50,6 +50,7 @@ class GatewaySettings(Strict, frozen=True):
     frame_age: Duration = Duration(0.1)
     http: str = "127.0.0.1:0"
     writers: int = 0
+    issuers: tuple[str, ...] = ("cli", "ui", "store")
     spool: SpoolSettings = SpoolSettings()
     defaults: dict[Literal["opcua", "mqtt", "file"], dict[str, Any]] = {}
     sources: dict[str, dict[str, Any]] = {}

@@ -43,9 +43,15 @@ Progress = Callable[[str, int], None]
 
 
 async def browse(
-    session: Session, node: str = "", *, depth: int = 32, most: int = 200_000, progress: Progress | None = None
+    session: Session,
+    node: str = "",
+    *,
+    depth: int = 32,
+    most: int = 200_000,
+    calls: int = CALLS,
+    progress: Progress | None = None,
 ) -> Tree:
-    """The address space below ``node`` (default: the Objects folder). ``progress`` gets what is done and how many nodes.
+    """The address space below ``node`` (default: the Objects folder). ``progress`` gets what is done and how many nodes; ``calls``: under way at a time.
 
     Raises `NotConnected` also when ``node`` is not there.
     """
@@ -59,16 +65,20 @@ async def browse(
     name = await _name(session, start, node)
     root = tree.add(start, name.Name or "", tree.uri(name.NamespaceIndex), "object")
     walk = Walk(
-        tree, [] if root is None else [root], depth=depth, most=most, nodes_a_call=_size(limits["browse"], NODES_A_CALL)
+        tree,
+        [] if root is None else [root],
+        depth=depth,
+        most=most,
+        nodes_a_call=_size(limits["browse"], NODES_A_CALL, calls),
     )
-    await _walk(session, walk, lambda: tell("browsed", len(tree.nodes)))
-    await _describe(session, tree, _size(limits["read"], READS_A_CALL), tell)
+    await _walk(session, walk, calls, lambda: tell("browsed", len(tree.nodes)))
+    await _describe(session, tree, _size(limits["read"], READS_A_CALL, calls), calls, tell)
     return tree
 
 
-def _size(limit: int, own: int) -> int:
+def _size(limit: int, own: int, calls: int) -> int:
     """Nodes in a call. Some servers count a limit over all calls under way (S7-1500), so each gets its share."""
-    return max(1, min(own, limit // CALLS if limit else own))
+    return max(1, min(own, limit // calls if limit else own))
 
 
 async def _limits(session: Session) -> dict[str, int]:
@@ -86,11 +96,11 @@ async def _name(session: Session, start: Key, node: str) -> Any:
 
 
 # ---- the walk ------------------------------------------------------------------------------------------------------------
-async def _walk(session: Session, walk: Walk, tell: Callable[[], None]) -> None:
+async def _walk(session: Session, walk: Walk, calls: int, tell: Callable[[], None]) -> None:
     under_way: dict[asyncio.Task[list[Answer]], Step] = {}
     try:
         while not walk.is_done:
-            while len(under_way) < CALLS and (step := walk.next()) is not None:
+            while len(under_way) < calls and (step := walk.next()) is not None:
                 under_way[asyncio.create_task(_ask(session, walk.tree, step))] = step
             if not under_way:
                 return
@@ -165,7 +175,7 @@ def _reference(found: ua.ReferenceDescription, tree: Tree) -> Reference:
 
 
 # ---- what variables are --------------------------------------------------------------------------------------------------
-async def _describe(session: Session, tree: Tree, size: int, tell: Progress) -> None:
+async def _describe(session: Session, tree: Tree, size: int, calls: int, tell: Progress) -> None:
     """Types of variables, values of the properties that describe them."""
     variables = [at for at, node in enumerate(tree.nodes) if node.kind == "variable"]
     told = [
@@ -192,7 +202,7 @@ async def _describe(session: Session, tree: Tree, size: int, tell: Progress) -> 
             done += len(part)
             tell("described", len(variables) * done // max(1, len(reads)))
 
-    for error in await asyncio.gather(*(some() for _ in range(CALLS)), return_exceptions=True):
+    for error in await asyncio.gather(*(some() for _ in range(calls)), return_exceptions=True):
         if error is not None:
             raise error
     for at in variables:

@@ -86,6 +86,11 @@ class OpcuaMachine:
         """See `Replayable`."""
         return node_again(self._settings, self._items, record, raw)
 
+    @property
+    def session(self) -> Session | None:
+        """The connection it has now, for reading beside the subscription."""
+        return self._session
+
     def machines(self) -> list[str]:
         """The machine."""
         return [self._settings.machine]

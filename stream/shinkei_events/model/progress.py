@@ -42,10 +42,12 @@ class SendAgain(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="
 
 
 class Browse(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="browse"):
-    """List what a source offers below ``node``."""
+    """List what a source offers below ``node``: ``depth`` levels, ``most`` nodes at most (the gateway may give less, and says so)."""
 
     source: str
     node: str = ""
+    depth: int = 1
+    most: int = 1000
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="preview"):
