@@ -187,7 +187,7 @@ def test_what_was_durable_but_not_acknowledged_is_recognised_when_it_comes_again
         intake = FakeIntake()
         device = Device(mosquitto.port)
         with monkeypatch.context() as patch:
-            patch.setattr("shinkei_gateway.mqtt.client.PahoConnection.acknowledge", lambda self, messages: None)
+            patch.setattr("shinkei_gateway.mqtt.own.OwnConnection.acknowledge", lambda self, messages: None)
             async with running(source(mosquitto.port, intake)):
                 device.publish(20)
                 await came(device, intake)

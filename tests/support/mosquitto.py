@@ -36,9 +36,9 @@ def program() -> str | None:
 
 
 class Mosquitto:
-    """One broker with its data in ``folder``; ``url`` stays the same over restarts."""
+    """One broker with its data in ``folder``; ``url`` stays the same over restarts. ``more``: further lines of its settings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         found = program()
         assert found is not None, MISSING
         self._program = found
@@ -51,7 +51,7 @@ class Mosquitto:
         # As root the broker would become another user, who may not write here.
         user = "user root" if os.geteuid() == 0 else ""
         self._settings = folder / "mosquitto.conf"
-        self._settings.write_text(_SETTINGS.format(port=self.port, data=data, user=user))
+        self._settings.write_text(_SETTINGS.format(port=self.port, data=data, user=user) + more)
 
     def start(self) -> None:
         """Start, and return when it accepts connections."""

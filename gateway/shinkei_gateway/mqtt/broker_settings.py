@@ -18,11 +18,13 @@ MOST_KEEPALIVE_S = 65_535
 class BrokerSettings(SourceSettings, frozen=True, kw_only=True):
     """``url``: mqtt://host:port, or mqtts://host:port for TLS with the host's name checked.
 
-    ``ca``, ``cert``, ``key``: PEM files, written ``file:PATH``; without ``ca`` the system's authorities count.
+    ``ca``, ``cert``, ``key``: PEM files, written ``file:PATH``; without ``ca`` the system's authorities count. ``client``: our own
+    or the paho library.
     """
 
     url: str
     client_id: str
+    client: Literal["own", "paho"] = "own"
     protocol: Literal["3.1.1", "5"] = "3.1.1"
     user: str | None = None
     password: Secret | None = None
@@ -65,7 +67,7 @@ def dial(broker: BrokerSettings, folder: Path, *, keep_session: bool = True, wil
         parts.hostname or "", parts.port or 0, broker.client_id, broker.protocol, broker.user,
         None if broker.password is None else broker.password.reveal(folder),
         _tls(broker, folder) if parts.scheme == "mqtts" else None,
-        float(broker.keepalive), float(broker.timeout), keep_session, will,
+        float(broker.keepalive), float(broker.timeout), keep_session, will, client=broker.client,
     )  # fmt: skip
 
 

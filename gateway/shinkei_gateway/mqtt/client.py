@@ -17,9 +17,19 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from shinkei_events.errors import NotConnected
-from shinkei_gateway.mqtt.connection import LARGEST_PACKET, SESSION_EXPIRY_S, Dial, Limits, Message
+from shinkei_gateway.mqtt.connection import (
+    HANDLING,
+    LARGEST_PACKET,
+    SESSION_EXPIRY_S,
+    Dial,
+    Limits,
+    Message,
+    Retained,
+    Settled,
+)
 
 MOST_WAITING = 2_000
 
@@ -37,6 +47,7 @@ class PahoConnection:
         self._answers: dict[tuple[str, int | None], asyncio.Future[None]] = {}
         self._accepted: asyncio.Future[bool] = self._loop.create_future()
         self._limits = Limits()
+        self._wanted_qos = 0
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self._client = self._made(dial)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
@@ -81,10 +92,15 @@ class PahoConnection:
         except (OSError, TimeoutError, ValueError) as error:
             raise NotConnected(str(error) or "no answer in time") from error
 
-    async def subscribe(self, filters: Sequence[str], qos: int) -> None:
+    async def subscribe(self, filters: Sequence[str], qos: int, retained: Retained = "take") -> None:
         """See `Connection`."""
-        wanted: list[tuple[str, int]] = [(name, qos) for name in filters]
-        await self._answered("subscribe", *self._client.subscribe(wanted))
+        self._wanted_qos = qos
+        if self._dial.protocol == "5":
+            options = SubscribeOptions(qos, retainHandling=HANDLING[retained])
+            code, mid = self._client.subscribe([(name, options) for name in filters])
+        else:
+            code, mid = self._client.subscribe([(name, qos) for name in filters])
+        await self._answered("subscribe", code, mid)
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """See `Connection`."""
@@ -133,6 +149,10 @@ class PahoConnection:
             if message.qos:
                 self._client.ack(message.mid, message.qos)
 
+    def settled(self) -> Settled:
+        """See `Connection`: paho tells nothing of it."""
+        return Settled()
+
     async def close(self) -> None:
         """See `Connection`."""
         self._fail("closed")
@@ -149,7 +169,8 @@ class PahoConnection:
             self._call(_settle, self._accepted, bool(flags.session_present))
 
     def _on_subscribe(self, _client: Any, _data: Any, mid: int, reasons: list[Any], _properties: Any) -> None:
-        self._call(self._answer, "subscribe", mid, ", ".join(str(reason) for reason in reasons if reason.is_failure))
+        bad = [str(reason) for reason in reasons if reason.value != self._wanted_qos]
+        self._call(self._answer, "subscribe", mid, ", ".join(bad))
 
     def _on_unsubscribe(self, _client: Any, _data: Any, mid: int, _reasons: Any, _properties: Any) -> None:
         self._call(self._answer, "unsubscribe", mid, "")

@@ -42,6 +42,7 @@ class Dial(NamedTuple):
     keep_session: bool = True
     will: Will | None = None
     receive_maximum: int = RECEIVE_MAXIMUM
+    client: Literal["own", "paho"] = "own"
 
 
 class Message(NamedTuple):
@@ -67,14 +68,27 @@ class Limits(NamedTuple):
     keepalive: int | None = None
 
 
+Retained = Literal["take", "new", "leave"]
+"""Retained messages at a subscription: all, those of filters that are new, none (MQTT 5 retain handling 0 1 2; 3.1.1 always sends all)."""
+
+HANDLING: dict[Retained, int] = {"take": 0, "new": 1, "leave": 2}
+
+
+class Settled(NamedTuple):
+    """Which acknowledged messages can never come again: the ``oldest`` so many, and those with a packet identifier in ``released``."""
+
+    oldest: int = 0
+    released: Sequence[int] = ()
+
+
 class Connection(Protocol):
     """One connection, made fresh for every attempt and never used again after `close`; called from one event loop only.
 
     `connect` comes first and once. Then `subscribe`, `take`, `acknowledge` and `publish` in any order, until ``lost`` is done; whoever
     waits in one of them then gets `NotConnected`, and `take` gives what came before the end, then nothing. `close` comes last, also
     after a failed `connect`. Messages come in the order the broker sent them, each at least once in the life of a session: what was
-    taken and not acknowledged comes again, in order and with ``is_again``, on the next connection that finds the session. A QoS 2 message comes
-    exactly once when its acknowledgement was called before the connection ended; until then it is as unconfirmed as QoS 1.
+    taken and not acknowledged comes again, in order and with ``is_again``, on the next connection that finds the session. A QoS 2 message is
+    confirmed (PUBREC) by that same acknowledgement and never before, so it also comes again until the broker has it.
     When `take` is not called the connection stops reading, and the broker keeps the rest.
     """
 
@@ -88,8 +102,8 @@ class Connection(Protocol):
     def limits(self) -> Limits:
         """What the broker said of itself; all None before `connect`."""
 
-    async def subscribe(self, filters: Sequence[str], qos: int) -> None:
-        """Done when granted. Raises `NotConnected` when the broker refuses one, or grants less than ``qos``."""
+    async def subscribe(self, filters: Sequence[str], qos: int, retained: Retained = "take") -> None:
+        """Done when granted. Raises `NotConnected` when the broker refuses one, or grants less than ``qos``. ``retained``: see `Retained`."""
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """Done when the broker says so; messages under way may still come. Raises `NotConnected`."""
@@ -99,6 +113,12 @@ class Connection(Protocol):
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Only for what is durable, in the order received, all messages that were taken. Never blocks, never raises."""
+
+    def settled(self) -> Settled:
+        """What the broker has confirmed since the last call, of what was acknowledged on this connection and counted in its order.
+
+        A PINGRESP proves every acknowledgement before its PINGREQ (one byte stream, one order), a PUBREL that of its message.
+        """
 
     async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:
         """Done when the broker has it (QoS 1, 2) or when it is written (QoS 0). Raises `NotConnected`; it may then have arrived or not."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from shinkei_gateway.mqtt.client import PahoConnection
 from shinkei_gateway.mqtt.connection import Connection, Dial
+from shinkei_gateway.mqtt.own import OwnConnection
 
 
 def connection(dial: Dial, clock: Callable[[], int]) -> Connection:
     """A fresh connection, not connected. ``clock``: ns UTC."""
-    return PahoConnection(dial, clock)
+    return OwnConnection(dial, clock) if dial.client == "own" else PahoConnection(dial, clock)

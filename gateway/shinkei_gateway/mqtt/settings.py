@@ -50,6 +50,8 @@ class MqttSource(BrokerSettings, frozen=True, kw_only=True, tag_field="type", ta
 def check_mqtt(source: MqttSource, where: str) -> None:
     """Raises `BadConfig` with the key below ``where``."""
     check_broker(source, where)
+    if source.client == "paho" and source.qos == 2:
+        raise BadConfig(f"{where}.qos", 2, 'client = "own": paho confirms a QoS 2 message before it is on disk')
     for at, machine in enumerate(source.machines):
         machine_id(f"{where}.machines[{at}]", machine)
     for at, topic in enumerate(source.topics):
@@ -61,6 +63,12 @@ def check_mqtt(source: MqttSource, where: str) -> None:
             or any(len(level) > 1 and ("+" in level or "#" in level) for level in levels)
         ):
             raise BadConfig(f"{here}.filter", topic.filter, "an MQTT topic filter: + is a whole level, # the last")
+        if levels[0] in ("$share", "$queue"):
+            raise BadConfig(
+                f"{here}.filter",
+                topic.filter,
+                "shared subscriptions are off: they would spread one machine's order over several readers",
+            )
         if topic.as_ == "signal" and not topic.signal:
             raise BadConfig(f"{here}.signal", "", 'the signal\'s name or a template like "{3}"')
         for key in ("time", "value", "status"):
