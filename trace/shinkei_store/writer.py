@@ -277,19 +277,10 @@ class Writer:
         self._conn.execute(sql, row)
 
     def _describe(self, event: SignalDescribed) -> None:
-        row = (
-            event.unit,
-            event.unece,
-            event.low,
-            event.high,
-            event.source,
-            event.node,
-            event.data_type,
-            event.description,
-            event.time,
-            self._signal(event.machine, event.name),
-        )
-        sql = "update signal set unit = %s, unece = %s, low = %s, high = %s, source = %s, node = %s, data_type = %s, description = %s, described = %s where id = %s"
+        row = (event.unit, event.unece, event.low, event.high, event.source, event.node, event.data_type, event.description, event.time,
+               event.sampling_ms, event.queue_size, event.instrument_low, event.instrument_high, self._signal(event.machine, event.name))  # fmt: skip
+        sql = """update signal set unit = %s, unece = %s, low = %s, high = %s, source = %s, node = %s, data_type = %s, description = %s, described = %s,
+            sampling_ms = %s, queue_size = %s, instrument_low = %s, instrument_high = %s where id = %s"""
         self._conn.execute(sql, row)
 
     def _quarantine(self, stream_id: int, event: Quarantined) -> None:

@@ -87,7 +87,7 @@ class ClockSkew(Numbered, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SignalDescribed(Numbered, frozen=True, kw_only=True, omit_defaults=True):
-    """A signal as its source describes it: unit (text and UNECE code), EURange, data type, node, revised sampling."""
+    """A signal as its source describes it: unit (text and UNECE code), EURange, what the instrument can measure, data type, node, revised sampling."""
 
     name: str
     source: str
@@ -100,3 +100,5 @@ class SignalDescribed(Numbered, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     sampling_ms: float | None = None
     queue_size: int | None = None
+    instrument_low: float | None = None
+    instrument_high: float | None = None
