@@ -54,3 +54,15 @@ def compare(
             if one[0] >= first and values and one[0] >= values[0][0]
         ][:3]
     return Verdict(total, got, missing, covered, doubled, strange[:10])
+
+
+def too_wide(arrived: Mapping[str, list[tuple[int, Any]]], gaps: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Values that arrived from inside a gap: the record claims more than is missing. Channels written at one instant are assumed."""
+    return [
+        (channel, time, gap["cause"])
+        for gap in gaps
+        for channel, values in arrived.items()
+        if not gap["channels"] or channel in gap["channels"]
+        for time, _ in values
+        if gap["t_from"] < time < gap["t_to"]
+    ][:10]

@@ -1,6 +1,6 @@
 """An OPC UA machine whose tags count 1, 2, 3 …: what is missing, doubled or out of order shows at once.
 
-asyncua's server, made honest for tests: a message that is not there any more is an error, not an empty answer.
+asyncua's server, made honest for tests (`honest_server`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from asyncua import Server, ua
 from asyncua.server.internal_subscription import InternalSubscription
 
 from shinkei_plant.address_space import SharedSpaceServer
+from tests.support.honest_server import make_honest
 
 URI = "urn:shinkei:test:counting"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,6 +31,7 @@ class CountingMachine:
     """``tags`` Int64 nodes ``t0 …`` plus State and a handshake (Done, Op, Leak). Runs in the test's event loop."""
 
     def __init__(self, port: int, tags: int = 4, padding: int = 0) -> None:
+        make_honest()
         self.port, self.tags, self._padding = port, tags, padding
         self.count = 0
         self.cycles = 0

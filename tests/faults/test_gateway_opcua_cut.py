@@ -1,0 +1,152 @@
+"""Cuts of the network to an OPC UA machine, by every step of the ladder that a server may offer: counted, nothing is lost without a record."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from shinkei_events.settings import strict
+from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.opcua.source import OpcuaMachine
+from tests.support import honest_server
+from tests.support.completeness import compare, too_wide
+from tests.support.counting_machine import CountingMachine, settings
+from tests.support.fake_intake import FakeIntake
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.sizes import Sizes
+from tests.support.waiting import eventually_async
+
+EVERY_S = 0.02
+
+
+class Line:
+    """A machine that counts, a proxy before it, and a gateway's source behind it."""
+
+    def __init__(self, **more: Any) -> None:
+        self.machine, self.intake, self._more = CountingMachine(free_port()), FakeIntake(), more
+        self.source: OpcuaMachine | None = None
+
+    def health(self) -> dict[str, Any]:
+        assert self.source is not None
+        return self.source.health()
+
+    async def heard(self) -> None:
+        """The newest value there was when asking has come."""
+        count = self.machine.count
+        await eventually_async(lambda: bool(found := self.intake.readings("t0")) and found[-1].value >= count, 30)
+
+    async def run(self, test: Callable[[Line, Proxy], Awaitable[None]]) -> None:
+        await self.machine.start()
+        with Proxy(self.machine.port) as proxy:
+            made = strict(settings(f"opc.tcp://{proxy.address}/", **self._more), OpcuaSource, "x")
+            self.source = OpcuaMachine("src", made, self.intake)
+            stop, still = asyncio.Event(), asyncio.Event()
+            writing = asyncio.create_task(self.machine.run(EVERY_S, still))
+            running = asyncio.create_task(self.source.run(stop))
+            try:
+                await self.heard()
+                await test(self, proxy)
+                still.set()
+                await writing
+                await self.heard()
+            finally:
+                still.set()
+                stop.set()
+                await asyncio.wait_for(running, 15)
+                await self.machine.stop()
+
+    def verdict(self) -> tuple[Any, list[dict[str, Any]], list[Any]]:
+        arrived = {name: [(r.time, r.value) for r in self.intake.readings(name)] for name in self.machine.written}
+        gaps = self.intake.gaps()
+        return compare(self.machine.written, arrived, gaps), gaps, too_wide(arrived, gaps)
+
+
+def cuts(lengths: list[float], how: Callable[[Proxy], None] = Proxy.cut) -> Callable[[Line, Proxy], Awaitable[None]]:
+    async def test(line: Line, proxy: Proxy) -> None:
+        for length in lengths:
+            how(proxy)
+            until = line.machine.count + max(1, round(length / EVERY_S))
+            await eventually_async(lambda until=until: line.machine.count >= until, 60 + 5 * length)
+            proxy.restore()
+            await line.heard()
+
+    return test
+
+
+def test_cuts_within_the_queues_lose_nothing(rng: random.Random, sizes: Sizes) -> None:
+    many = sizes.of("cuts of an OPC UA machine", sample=6, full=100)
+    longest = 2.0 if many < 100 else 20.0
+    line = Line(queue=5000)
+    asyncio.run(line.run(cuts([rng.uniform(0.2, longest) for _ in range(many)])))
+    found, gaps, _ = line.verdict()
+    assert (found.missing, found.doubled, found.unexplained, gaps) == (0, 0, [], [])
+    assert line.health()["resumed"] >= many
+
+
+def test_a_server_that_forgot_the_session_hands_the_subscription_over(rng: random.Random, sizes: Sizes) -> None:
+    line = Line(queue=5000)
+    honest_server.WAYS.reactivate = False
+    honest_server.WAYS.most = 5  # several messages wait for each transfer
+    many = sizes.of("transfers of a subscription", sample=3, full=30)
+    asyncio.run(line.run(cuts([rng.uniform(0.2, 1.5) for _ in range(many)])))
+    found, gaps, _ = line.verdict()
+    assert (found.missing, found.doubled, found.unexplained, gaps) == (0, 0, [], [])
+    assert line.health()["resumed"] >= many
+
+
+def test_a_server_that_hands_nothing_over_leaves_a_gap_of_exactly_the_cut(rng: random.Random, sizes: Sizes) -> None:
+    line = Line(queue=5000)
+    honest_server.WAYS.reactivate = honest_server.WAYS.transfer = False
+    many = sizes.of("cuts with a new subscription", sample=3, full=30)
+    asyncio.run(line.run(cuts([rng.uniform(0.3, 1.0) for _ in range(many)])))
+    found, gaps, wide = line.verdict()
+    assert (found.doubled, found.unexplained, wide) == (0, [], [])
+    assert found.missing == found.covered > 0
+    assert {gap["cause"] for gap in gaps} == {"session_lost"}
+
+
+def test_a_cut_longer_than_the_queues_loses_exactly_what_the_overflow_says(sizes: Sizes) -> None:
+    line = Line(queue=20)
+    many = sizes.of("cuts beyond the queues", sample=2, full=20)
+    asyncio.run(line.run(cuts([2.0] * many)))
+    found, gaps, wide = line.verdict()
+    assert (found.doubled, found.unexplained, wide) == (0, [], [])
+    assert found.missing == found.covered > 0
+    assert {gap["cause"] for gap in gaps} == {"overflow"}
+
+
+def test_a_server_that_keeps_few_messages_loses_only_those_and_says_so() -> None:
+    """Hung, not cut: the server goes on sending into the dead connection until its publish requests are used up."""
+    line = Line(queue=5000)
+    honest_server.WAYS.kept, honest_server.WAYS.most = 1, 3
+    asyncio.run(line.run(cuts([3.0], Proxy.hang)))
+    found, _gaps, _ = line.verdict()
+    assert (found.doubled, found.unexplained) == (0, [])
+    assert found.missing == found.covered
+
+
+@pytest.mark.parametrize("transfer", [True, False])
+def test_a_machine_restarted_with_other_namespaces_is_there_again_within_ten_seconds(transfer: bool) -> None:
+    line = Line(queue=5000)
+    honest_server.WAYS.transfer = transfer
+
+    async def test(line: Line, proxy: Proxy) -> None:
+        for padding in (3, 1, 0):
+            await line.machine.stop()
+            line.machine._padding = padding
+            await eventually_async(lambda: not line.health()["connected"], 15)
+            await line.machine.start()
+            listening = asyncio.get_running_loop().time()
+            await line.heard()
+            assert asyncio.get_running_loop().time() - listening < 10
+
+    asyncio.run(line.run(test))
+    found, gaps, wide = line.verdict()
+    assert (found.doubled, found.unexplained, wide) == (0, [], [])
+    assert found.missing == found.covered
+    assert len(gaps) >= 3
