@@ -10,17 +10,18 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import Message
+from confluent_kafka import Consumer, Message
 
 from shinkei_events import kafka
 from shinkei_events.envelope import open_record, seal
-from shinkei_events.errors import BadInput
+from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.identity import digest
 from shinkei_events.model.progress import Command, Reply, Request
 from shinkei_events.settings import PlantFile
 from shinkei_events.topics import REPLIES
 
 WAIT_S = 20.0
+LEADER_S = 5.0
 
 
 def ask(
@@ -36,7 +37,7 @@ def ask(
     now, producer = time.time_ns(), kafka.producer(log)
     reader = kafka.plain_consumer(log, "shinkei.ask")
     try:
-        kafka.assign_at_end(reader, [REPLIES.name])
+        _listen(reader, REPLIES.name)
         found: dict[str, list[Reply]] = {}
         for at, request in enumerate(requests):
             command = Command(
@@ -57,6 +58,20 @@ def ask(
     finally:
         reader.close()
     return list(found.values())
+
+
+def _listen(reader: Consumer, topic: str) -> None:
+    """Read ``topic`` from its end. A log that has just made its topics may need a moment to know who leads them."""
+    deadline = time.monotonic() + LEADER_S
+    while True:
+        try:
+            kafka.assign_at_end(reader, [topic])
+        except NotConnected:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _take(messages: Sequence[Message], found: dict[str, list[Reply]]) -> None:
