@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shinkei_events.codec import decode
@@ -23,9 +25,11 @@ from shinkei_events.settings import strict
 from shinkei_gateway.intake import Batch, Draft, Intake, Reading
 from shinkei_gateway.mqtt.payload import Mapping
 from shinkei_gateway.mqtt.settings import TopicMap
+from shinkei_gateway.opcua.binary import Scope
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.replay import node_again
 from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.opcua.structures import Structures
 from shinkei_gateway.quarantine import quarantined
 from shinkei_gateway.quarantine_read import in_folder, in_spool
 from shinkei_gateway.reconcile import Books
@@ -213,7 +217,16 @@ OPERATION = json.dumps({"kind": "process", "station": "M", "started": T, "ended"
 
 def again(where: str, raw: bytes) -> Any:
     record = Quarantined(
-        stream=STREAM, number=1, signals=0, time=T + 4, received=T + 6, source="press", where=where, reason="?", raw=raw
+        stream=STREAM,
+        number=1,
+        signals=0,
+        time=T + 4,
+        received=T + 6,
+        source="press",
+        where=where,
+        reason="?",
+        raw=raw,
+        content_type="text/plain",
     )
     (found,) = node_again(SOURCE, plan(SOURCE), record, raw)
     assert (found.machine, found.time, found.received) == ("M", T + 4, T + 6)
@@ -228,6 +241,29 @@ def test_values_of_nodes_are_taken_again_by_what_the_node_is() -> None:
     assert (setup.type, setup.fields["unit"], setup.fields["action"]) == (SetupChanged, "DIE-4", "mounted")
     energy = again(NODE + "E", b"3.5")
     assert (energy.type, energy.fields["value"]) == (EnergyCounted, 3.5)
+
+
+def test_the_bytes_of_a_server_are_decoded_again_with_what_is_known_by_now() -> None:
+    raw = b"\x0b" + struct.pack("<d", 12.5)  # a Double as Variant
+    record = Quarantined(
+        stream=STREAM,
+        number=1,
+        signals=0,
+        time=T + 4,
+        received=T + 6,
+        source="press",
+        where=NODE + "F",
+        reason="?",
+        raw=raw,
+    )
+    scope = Scope(["http://opcfoundation.org/UA/"], Structures([]))
+    assert node_again(SOURCE, plan(SOURCE), record, raw, scope) == [Reading("M", "force", T + 4, 12.5, 0, T + 6)]
+    with pytest.raises(BadInput, match="not connected"):
+        node_again(SOURCE, plan(SOURCE), record, raw)
+    torn = msgspec.structs.replace(record, raw=raw[:4])
+    with pytest.raises(BadInput, match="cut short"):
+        node_again(SOURCE, plan(SOURCE), torn, torn.raw, scope)
+    assert node_again(SOURCE, plan(SOURCE), record, b"7") == [Reading("M", "force", T + 4, 7, 0, T + 6)]
 
 
 def test_an_operation_taken_again_has_the_id_of_its_edge() -> None:

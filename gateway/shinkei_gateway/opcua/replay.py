@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from shinkei_events.errors import BadField, BadInput
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.intake import Draft, Reading
@@ -19,8 +21,10 @@ from shinkei_gateway.machine_json import (
     setup_draft,
     state_draft,
 )
+from shinkei_gateway.opcua.binary import Scope, guarded, variant
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.quality import is_finite
 from shinkei_gateway.replay import value_again
 from shinkei_gateway.setup import Slots
 from shinkei_gateway.state import Change, MachineState
@@ -28,8 +32,15 @@ from shinkei_gateway.state import Change, MachineState
 _HANDSHAKE = re.compile(r"handshake (.+?)(?: (\d+))?")
 
 
-def node_again(source: OpcuaSource, items: list[Item], record: Quarantined, raw: bytes) -> list[Reading | Draft]:
-    """Raises `BadInput` when the node is not watched any more, or its value is still not understood."""
+def node_again(
+    source: OpcuaSource, items: list[Item], record: Quarantined, raw: bytes, scope: Scope | None = None
+) -> list[Reading | Draft]:
+    """Raises `BadInput` when the node is not watched any more, or its value is still not understood.
+
+    ``scope``: what the server's own bytes are decoded with; None while it is not connected.
+    """
+    if raw is record.raw and record.content_type == "application/octet-stream":
+        raw = _decoded(record, scope)
     if (found := _HANDSHAKE.fullmatch(record.where)) is not None:
         return [_operation(source, found[1], found[2], record, raw)]
     if record.where.startswith("state."):
@@ -47,6 +58,19 @@ def node_again(source: OpcuaSource, items: list[Item], record: Quarantined, raw:
     if item.role == "energy":
         return [_energy(source, item, record, raw)]
     raise BadInput(f"{record.reference}: a value of handshake {item.group} belongs to its cycle, which has passed")
+
+
+def _decoded(record: Quarantined, scope: Scope | None) -> bytes:
+    """A value as the server sent it (Part 6 §5.2.2.16), as JSON: its structure may be known by now."""
+    if scope is None:
+        raise BadInput(
+            f"{record.reference}: its machine is not connected, so its types are not known; give the value as payload"
+        )
+    with guarded("the value"):
+        value, _ = variant(scope, record.raw, 0)
+    if not is_finite(value):
+        raise BadField("$.value", value, "finite numbers; give the value as payload")
+    return msgspec.json.encode(value)
 
 
 def _operation(source: OpcuaSource, name: str, counter: str | None, record: Quarantined, raw: bytes) -> Draft:

@@ -20,6 +20,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_fr
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from shinkei_events.errors import NotConnected
+from shinkei_gateway.opcua.binary import Scope
 from shinkei_gateway.opcua.decode import Message, Published, decode_publish_response, decode_republish_response
 from shinkei_gateway.opcua.remembered import Remembered
 from shinkei_gateway.opcua.structures import Structures
@@ -136,6 +137,11 @@ class Session:
         """Read the namespaces (again: a server may load them late). Raises `NotConnected`."""
         self.namespaces = await self.ask(self._client.get_namespace_array())
         self._structures = Structures(self.namespaces)
+
+    @property
+    def scope(self) -> Scope:
+        """What values of this server are decoded with."""
+        return Scope(self.namespaces, self._structures)
 
     def resolve(self, node: str) -> ua.NodeId:
         """The node id of ``nsu=…;…`` at this server now; raises KeyError when it has no such namespace."""

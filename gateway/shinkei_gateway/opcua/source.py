@@ -84,7 +84,8 @@ class OpcuaMachine:
 
     def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
         """See `Replayable`."""
-        return node_again(self._settings, self._items, record, raw)
+        scope = self._session.scope if self._session is not None else None
+        return node_again(self._settings, self._items, record, raw, scope)
 
     @property
     def session(self) -> Session | None:
