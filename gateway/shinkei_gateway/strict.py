@@ -10,6 +10,7 @@ import msgspec
 
 from shinkei_events.errors import BadConfig
 
+_USER = re.compile(r"//.*@")
 MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
 
 
@@ -44,4 +45,5 @@ def address(key: str, value: str, *schemes: str) -> None:
     except ValueError:
         port = None
     if parts.scheme not in schemes or not parts.hostname or port is None or parts.username or parts.password:
-        raise BadConfig(key, value, f"{' or '.join(schemes)}://host:port (user and password have keys of their own)")
+        shown = _USER.sub("//…@", value)  # a password that was written here must not get into a log
+        raise BadConfig(key, shown, f"{' or '.join(schemes)}://host:port (user and password have keys of their own)")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.support.waiting import eventually
 
 TOPIC = {"filter": "plant/+/+", "as": "signal", "machine": "{1}", "signal": "{2}", "time": "/ts", "value": "/wrong"}
 MESSAGES = 5
+SECRET = "s3cret-Qx7vN"
 
 
 class Site:
@@ -32,6 +34,9 @@ class Site:
     def __init__(self, folder: Path, broker: Mosquitto, kafka: KafkaNode, dsn: str) -> None:
         self.folder, self.dsn = folder, dsn
         cell = {"type": "mqtt", "url": broker.url, "client_id": "gw", "topics": [TOPIC], "queue": "unlimited"}
+        cell |= {"user": "gw", "password": "file:broker.pw"}
+        folder.mkdir(parents=True)
+        (folder / "broker.pw").write_text(SECRET + "\n")
         self.config = write_site(folder, {"cell": cell}, bootstrap=kafka.bootstrap)
         with self.config.open("a") as file:
             file.write(f'[store]\ndsn = "{dsn}"\n')
@@ -124,6 +129,25 @@ def test_corrected_mapping_and_replay(site: Site, mosquitto: Mosquitto) -> None:
         )
         eventually(lambda: (found := conn.execute(count).fetchone()) and found[0] == MESSAGES + 1, 30)
     assert site.recorded() == said
+    assert secrets_shown(site) == []
+
+
+def secrets_shown(site: Site) -> list[str]:
+    """Where the broker's password can be read: in what the gateway says, or in any file of the site but its own."""
+    run = json.loads((site.folder / "run" / "gateway.json").read_text())
+    found = []
+    for page in ("health", "metrics"):
+        with urllib.request.urlopen(f"http://{run['http']}/{page}", timeout=5) as answer:
+            found += [page] if SECRET.encode() in answer.read() else []
+    files = (path for path in site.folder.rglob("*") if path.is_file() and path.name != "broker.pw")
+    found += [str(path) for path in files if SECRET.encode() in path.read_bytes()]
+    in_clear = site.config.read_text().replace("file:broker.pw", SECRET)
+    for wrong in (in_clear, in_clear.replace("mqtt://", f"mqtt://gw:{SECRET}@")):
+        site.config.write_text(wrong)
+        code, text = site.say("gateway", "reload")
+        assert code == 2
+        found += [text] if SECRET in str(text) else []
+    return found
 
 
 def fix_mapping(site: Site, record: str, editor: str) -> tuple[int, str]:

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shinkei_cli.status import rows as rows_of
 from shinkei_events.kafka import LogAddress
 from shinkei_events.model.numbered import StreamClosed
 from shinkei_events.runfile import read_run
@@ -47,8 +49,6 @@ class Plant:
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
     def health(self, part: str, source: str) -> dict[str, Any]:
-        import urllib.request
-
         found = read_run(self.folder, part)
         if found is None:
             return {}
@@ -110,7 +110,7 @@ def test_a_shard_and_a_source_are_added_while_the_others_go_on(plant: Plant, kaf
             1,
             1,
         ]
-        assert {row["part"] for row in plant.say("status")[1]} >= {"gateway", "gateway-b", "gateway-c"}
+        assert {row["part"] for row in rows_of(plant.folder)} >= {"gateway", "gateway-b", "gateway-c"}
         # One less, by SIGHUP: its stream is closed, the neighbour in the same process is not touched.
         plant.write(one=source["M1"], two=source["M2"] | {"shard": "b"}, four=source["M4"] | {"shard": "c"})
         os.kill(int((read_run(plant.folder, "gateway") or {})["pid"]), signal.SIGHUP)

@@ -103,3 +103,25 @@ def test_the_queue_covers_the_promised_outage() -> None:
         url="opc.tcp://x:1", machine="M", security="none", sampling=module.Duration(0.1), outage=module.Duration(60)
     )
     assert source.queue_of() == 600
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "value"),
+    [
+        ("cell", "password", "hunter2"),
+        ("cell", "password", ["hunter2"]),
+        ("cell", "key_password", "hunter2"),
+        ("cell", "url", "mqtts://gw:hunter2@broker:8883"),
+        ("cell", "url", "mqtts://gw:hun@ter2@broker:8883"),
+        ("press", "url", "opc.tcp://gw:hunter2@machine:4840"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_in_the_error(
+    sample: dict[str, Any], source: str, key: str, value: Any
+) -> None:
+    sample["sources"][source][key] = value
+    with pytest.raises(BadConfig) as error:
+        strict(sample, GatewaySettings, "gateway")
+    told = f"{error.value} {error.value!r} {error.value.value} {error.value.__cause__}"
+    assert not {"hunter2", "hun@ter2", "ter2"} & set(told.replace("'", " ").replace("/", " ").replace(":", " ").split())
+    assert "ter2" not in told
