@@ -192,3 +192,26 @@ class MessageReplayed(Telemetry, frozen=True):
     record: str
     source: str
     items: int
+
+
+
+
+class RebirthAsked(Telemetry, frozen=True):
+    """An edge node is asked to say its births again."""
+
+    text: ClassVar[str] = "source {source}: {node} is asked for a rebirth: {why}"
+    metric: ClassVar[str | None] = "shinkei_sparkplug_rebirths"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    node: str
+    why: str
+
+
+class NodeDeviates(Telemetry, frozen=True):
+    """An edge node does what Sparkplug forbids; it is understood all the same. Told once."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "source {source}: {node} deviates from Sparkplug 3.0: {what}"
+    source: str
+    node: str
+    what: str

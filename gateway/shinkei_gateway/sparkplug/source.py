@@ -1,0 +1,246 @@
+"""The edge nodes and devices behind one MQTT broker, for ever: hears them, asks for births, says as a primary host that it is there.
+
+The shell around `host` and `translate`. Nodes publish at QoS 0 to a clean session (the specification's rule), so that nothing waits at
+the broker: what is proven, is proven by sequence numbers and source times alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from shinkei_events.errors import BadField, BadInput, NotConnected
+from shinkei_events.telemetry import emit
+from shinkei_gateway.backoff import Backoff
+from shinkei_gateway.intake import Batch, Draft, Reading
+from shinkei_gateway.mqtt.broker_settings import dial
+from shinkei_gateway.mqtt.connection import Connection, Message
+from shinkei_gateway.mqtt.dial import connection as make
+from shinkei_gateway.quarantine import refused
+from shinkei_gateway.sparkplug import state_message
+from shinkei_gateway.sparkplug.host import REBIRTH, AskRebirth, Deviates, Fact, Host
+from shinkei_gateway.sparkplug.schema import Payload
+from shinkei_gateway.sparkplug.settings import SparkplugSource
+from shinkei_gateway.sparkplug.topic import Address, command, filters, parse, state
+from shinkei_gateway.sparkplug.translate import Taken, Translator
+from shinkei_gateway.sparkplug.values import NUMBER
+from shinkei_gateway.taking import Taker, wait_room
+from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed, SourceLost
+
+BATCH = 500
+TICK_S = 0.25
+MOST_TOPICS = 100_000
+
+
+class SparkplugHost:
+    """``folder``: what secrets' files are relative to. ``clock``: ns UTC."""
+
+    def __init__(self, name: str, settings: SparkplugSource, taker: Taker, folder: Path, *, clock: Callable[[], int] = time.time_ns,
+                 monotonic: Callable[[], int] = time.monotonic_ns, uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
+        self.name, self._settings, self._taker, self._folder = name, settings, taker, folder
+        self._clock, self._monotonic = clock, monotonic
+        resume = taker.resume(name)
+        self._translator = Translator(name, settings, resume)
+        self._host = Host(int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes)
+        self._cause: str | None = "gateway_down" if resume is not None else None
+        self._backoff = Backoff(settings.retry, uniform)
+        self._addresses: dict[str, Address] = {}
+        self._stamp = 0
+        self._away_since: float | None = time.monotonic()
+        self._is_away_told = self._is_loss_told = False
+        self._connections = self._values = 0
+        self._error = ""
+
+    def machines(self) -> list[str]:
+        """Machines heard of so far."""
+        return sorted(self._translator.machines)
+
+    def health(self) -> dict[str, Any]:
+        """For /health; plain values."""
+        newest = max((machine.newest for machine in list(self._translator.machines.values())), default=None)
+        nodes = {
+            str(name): {
+                "alive": node.is_alive, "born": node.is_born, "dropped": node.dropped, "duplicates": node.reorder.duplicates,
+                "rebirth_requests": node.requests, "deviations": list(node.deviations),
+            }
+            for name, node in list(self._host.nodes.items())
+        }  # fmt: skip
+        return {
+            "type": "sparkplug", "url": self._settings.url, "role": self._settings.role, "machines": self.machines(), "nodes": nodes,
+            "connected": self._away_since is None, "error": self._error, "values": self._values, "newest": newest,
+            "connections": self._connections, "skew_s": self._translator.skews,
+        }  # fmt: skip
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``. Errors of the connection never leave it."""
+        while not stop.is_set():
+            connection = self._dial()
+            try:
+                await self._connect(connection)
+                reason = await self._live(connection, stop)
+                await self._goodbye(connection)
+            except NotConnected as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001  outermost: one source's surprise must not end the others
+                reason = f"{type(error).__name__}: {error}"
+                emit(SourceCrashed(self.name, reason))
+            finally:
+                await connection.close()
+            if stop.is_set():
+                return
+            self._lost(reason)
+            await self._pause(stop)
+
+    # ---- one connection ------------------------------------------------------------------------------------------------
+    def _dial(self) -> Connection:
+        """A clean session (tck-id-message-flow-phid-sparkplug-clean-session-*), with the host's death as its will."""
+        self._stamp = self._clock() // 1_000_000
+        host_id = self._settings.host_id
+        will = None if host_id is None else state_message.will(host_id, self._stamp)
+        return make(dial(self._settings, self._folder, keep_session=False, will=will), self._clock)
+
+    async def _connect(self, connection: Connection) -> None:
+        began = time.monotonic()
+        await connection.connect()
+        if self._settings.host_id is not None:
+            await connection.subscribe([state(self._settings.host_id)], state_message.QOS)
+        await connection.subscribe(filters(self._settings.groups, self._settings.nodes), 0)
+        await self._say_online(connection)
+        facts = self._host.connected(self._cause, self._clock(), self._monotonic())
+        self._cause = "mqtt_session_lost"
+        await self._carry_out(connection, facts)
+        self._away_since, self._error = None, ""
+        self._is_away_told = self._is_loss_told = False
+        self._connections += 1
+        self._backoff.reset()
+        emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, f"as {self._settings.role} host"))
+
+    async def _live(self, connection: Connection, stop: asyncio.Event) -> str:
+        """Until the connection is lost (why) or ``stop``."""
+        while not stop.is_set():
+            if not self._taker.has_room():
+                await wait_room(self._taker)
+                drafts = self._translator.blocked("mqtt_possible", self._clock(), "nothing was taken for a while; the broker may have dropped messages")
+                await self._own(drafts)
+            messages = await connection.take(BATCH, TICK_S)
+            await self._take(connection, messages)
+            if not messages and connection.lost.done():
+                return connection.lost.result()
+            for name, machine in self._translator.machines.items():
+                self._taker.alive(name, machine.newest)
+        return "ended"
+
+    async def _take(self, connection: Connection, messages: list[Message]) -> None:
+        taken = Taken()
+        for message in messages:
+            facts = await self._facts(connection, message, taken)
+            self._translator.take(facts, taken)
+            await self._carry_out(connection, facts)
+        facts = self._host.tick(self._monotonic())
+        self._translator.take(facts, taken)
+        await self._carry_out(connection, facts)
+        for node, why in taken.strangers:
+            await self._carry_out(connection, self._host.want_rebirth(node, why, self._monotonic()))
+        await self._put(taken)
+        connection.acknowledge(messages)
+
+    async def _facts(self, connection: Connection, message: Message, taken: Taken) -> list[Fact]:
+        if self._settings.host_id is not None and message.topic == state(self._settings.host_id):
+            if state_message.is_offline(message.payload):
+                await self._say_online(connection)  # tck-id-message-flow-hid-sparkplug-state-message-delivered
+            return []
+        try:
+            address = self._address(message.topic)
+            payload = _decode(message.payload)
+        except BadInput as error:
+            taken.items.append(refused(self.name, self.name, message.topic, message.payload, error, message.received, "application/x-protobuf"))
+            return []
+        return self._host.take(address, payload, message.received, zlib.crc32(message.payload), self._monotonic())
+
+    def _address(self, topic: str) -> Address:
+        found = self._addresses.get(topic)
+        if found is None:
+            if len(self._addresses) >= MOST_TOPICS:
+                self._addresses.clear()
+            found = self._addresses[topic] = parse(topic)
+        return found
+
+    async def _put(self, taken: Taken) -> None:
+        """Gaps first, then what is historical, then the rest with the resume state that covers all."""
+        if taken.gaps:
+            await self._own(taken.gaps)
+        if taken.history:
+            await self._taker.put(Batch(self.name, taken.history, None, history=True))
+        if taken.items or taken.gaps or taken.history or taken.repeats:
+            batch = Batch(self.name, taken.items, self._translator.resume())
+            await self._taker.put(batch, own=taken.own, duplicate=taken.repeats)
+        self._values += len(taken.items) + len(taken.history) - taken.own
+
+    async def _own(self, drafts: list[Draft]) -> None:
+        if drafts:
+            items: list[Reading | Draft] = [*drafts]
+            await self._taker.put(Batch(self.name, items, None), own=len(items))
+
+    # ---- what the host says ----------------------------------------------------------------------------------------------
+    async def _carry_out(self, connection: Connection, facts: list[Fact]) -> None:
+        for fact in facts:
+            if isinstance(fact, AskRebirth):
+                emit(RebirthAsked(self.name, str(fact.node), fact.why))
+                await connection.publish(command(fact.node), rebirth_request(self._clock() // 1_000_000), 0)
+            elif isinstance(fact, Deviates):
+                emit(NodeDeviates(self.name, str(fact.node), fact.what))
+
+    async def _say_online(self, connection: Connection) -> None:
+        host_id = self._settings.host_id
+        if host_id is not None:
+            await connection.publish(state(host_id), state_message.payload(True, self._stamp), state_message.QOS, retain=True)
+
+    async def _goodbye(self, connection: Connection) -> None:
+        """An intended end is said before the DISCONNECT (tck-id-operational-behavior-host-application-termination)."""
+        host_id = self._settings.host_id
+        if host_id is not None and not connection.lost.done():
+            offline = state_message.payload(False, self._clock() // 1_000_000)
+            with contextlib.suppress(NotConnected):
+                await connection.publish(state(host_id), offline, state_message.QOS, retain=True)
+
+    # ---- away ------------------------------------------------------------------------------------------------------------
+    def _lost(self, reason: str) -> None:
+        self._error = reason
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        if not self._is_loss_told:
+            self._is_loss_told = True
+            emit(SourceLost(self.name, self._settings.url, reason))
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        until = time.monotonic() + self._backoff.pause()
+        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
+        if not self._is_away_told and self._away_since is not None and time.monotonic() - self._away_since >= self._settings.lost_after:
+            self._is_away_told = True
+            await self._own(self._translator.away(self._clock()))
+
+
+def rebirth_request(timestamp: int) -> bytes:
+    """The payload of an NCMD that asks for all births (tck-id-operational-behavior-data-commands-ncmd-rebirth-*). ``timestamp``: ms UTC."""
+    asked = Payload(timestamp=timestamp)
+    asked.metrics.add(name=REBIRTH, timestamp=timestamp, datatype=NUMBER["Boolean"], boolean_value=True)
+    return bytes(asked.SerializeToString())
+
+
+def _decode(raw: bytes) -> Any:
+    """Raises `BadField` for what is no Protobuf of a payload."""
+    try:
+        return Payload.FromString(raw)
+    except DecodeError as error:
+        raise BadField("$", raw[:60], f"a Sparkplug B payload ({error})") from error
+
