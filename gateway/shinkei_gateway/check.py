@@ -20,6 +20,8 @@ from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.settings import FileSource, GatewaySettings, Source, sources_of
+from shinkei_gateway.sparkplug.settings import SparkplugSource
+from shinkei_gateway.sparkplug.topic import filters
 
 COLUMNS = ("what", "state", "detail")
 
@@ -41,6 +43,8 @@ async def _one(name: str, source: Source, plant: PlantFile) -> dict[str, Any]:
             state, detail = await _opcua(name, source)
         elif isinstance(source, MqttSource):
             state, detail = await _mqtt(source, plant.path.parent)
+        elif isinstance(source, SparkplugSource):
+            state, detail = await _sparkplug(source, plant.path.parent)
         else:
             state, detail = _file(source, plant.dir)
     except NotConnected as error:
@@ -79,6 +83,19 @@ async def _mqtt(source: MqttSource, folder: Path) -> tuple[str, str]:
     finally:
         await connection.close()
     return "ok", f"{len(source.topics)} topic filters granted"
+
+
+async def _sparkplug(source: SparkplugSource, folder: Path) -> tuple[str, str]:
+    """Says no STATE: edge nodes must not believe that a host which only tries is there."""
+    probe = msgspec.structs.replace(source, client_id=f"{source.client_id}-check")
+    connection = connection_of(dial(probe, folder, keep_session=False), lambda: 0)
+    wanted = filters(source.groups, source.nodes)
+    try:
+        await connection.connect()
+        await connection.subscribe(wanted, 0)
+    finally:
+        await connection.close()
+    return "ok", f"{len(wanted)} topic filters granted"
 
 
 def _file(source: FileSource, folder: Path) -> tuple[str, str]:

@@ -44,6 +44,8 @@ from shinkei_gateway.replay import Replays
 from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
 from shinkei_gateway.settings import GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
 from shinkei_gateway.shards import address_of, books_file, concerns, credit_of, part_name, session_file, spool_folder
+from shinkei_gateway.sparkplug.settings import SparkplugSource
+from shinkei_gateway.sparkplug.source import SparkplugHost
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
 from shinkei_gateway.spool.spool import Spool, open_spool
@@ -173,6 +175,8 @@ class Gateway:
             return OpcuaMachine(name, settings, self._taking, memory=session_file(self._folder, name))
         if isinstance(settings, MqttSource):
             return MqttDevices(name, settings, self._taking, self._plant.path.parent)
+        if isinstance(settings, SparkplugSource):
+            return SparkplugHost(name, settings, self._taking, self._plant.path.parent)
         return Recording(name, settings, self._plant.dir, self._taking)
 
     async def _settled(self) -> None:

@@ -13,6 +13,7 @@ from shinkei_events.errors import BadConfig
 from shinkei_events.settings import Duration, Size, strict
 from shinkei_gateway.mqtt.settings import MqttSource, check_mqtt
 from shinkei_gateway.opcua.settings import OpcuaSource, check_opcua
+from shinkei_gateway.sparkplug.settings import SparkplugSource, check_sparkplug
 from shinkei_gateway.strict import SourceSettings, Strict, machine_id
 
 
@@ -35,7 +36,7 @@ class FileSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", ta
 _MEMBERS = ("signals", "topics")
 """What a group may have as members."""
 
-Source = OpcuaSource | MqttSource | FileSource
+Source = OpcuaSource | MqttSource | SparkplugSource | FileSource
 
 
 class GatewaySettings(Strict, frozen=True):
@@ -52,7 +53,7 @@ class GatewaySettings(Strict, frozen=True):
     writers: int = 0
     issuers: tuple[str, ...] = ("cli", "ui", "store")
     spool: SpoolSettings = SpoolSettings()
-    defaults: dict[Literal["opcua", "mqtt", "file"], dict[str, Any]] = {}
+    defaults: dict[Literal["opcua", "mqtt", "sparkplug", "file"], dict[str, Any]] = {}
     sources: dict[str, dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
@@ -76,6 +77,8 @@ def sources_of(settings: GatewaySettings) -> dict[str, Source]:
             check_opcua(source, where)
         elif isinstance(source, MqttSource):
             check_mqtt(source, where)
+        elif isinstance(source, SparkplugSource):
+            check_sparkplug(source, where)
         found[name] = source
     _one_shard_a_machine(settings, found)
     if 0 < settings.writers < (shards := len({shard_of(settings, source) for source in found.values()})):
@@ -108,6 +111,9 @@ def machines_of(source: Source) -> list[str]:
     if isinstance(source, MqttSource):
         fixed = [topic.machine for topic in source.topics if "{" not in topic.machine]
         return sorted({*source.machines, *fixed})
+    if isinstance(source, SparkplugSource):
+        fixed = [name for name in (source.machine, source.node_machine) if "{" not in name]
+        return sorted({*source.machines.values(), *fixed})
     return []
 
 

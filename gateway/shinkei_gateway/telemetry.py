@@ -194,8 +194,6 @@ class MessageReplayed(Telemetry, frozen=True):
     items: int
 
 
-
-
 class RebirthAsked(Telemetry, frozen=True):
     """An edge node is asked to say its births again."""
 

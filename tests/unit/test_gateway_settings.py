@@ -19,6 +19,8 @@ from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.opcua import settings as opcua_settings
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.settings import FileSource, GatewaySettings, sources_of
+from shinkei_gateway.sparkplug import settings as sparkplug_settings
+from shinkei_gateway.sparkplug.settings import SparkplugSource
 
 
 @pytest.fixture
@@ -35,11 +37,11 @@ def keys(raw: Any) -> set[str]:
 
 def test_the_sample_is_right(sample: dict[str, Any]) -> None:
     found = sources_of(strict(sample, GatewaySettings, "gateway"))
-    assert {type(source) for source in found.values()} == {OpcuaSource, MqttSource, FileSource}
+    assert {type(source) for source in found.values()} == {OpcuaSource, MqttSource, SparkplugSource, FileSource}
 
 
 def test_the_sample_has_every_key_there_is(sample: dict[str, Any]) -> None:
-    rooms = [module, broker_settings, mqtt_settings, opcua_settings]
+    rooms = [module, broker_settings, mqtt_settings, opcua_settings, sparkplug_settings]
     structs = [s for m in rooms for s in vars(m).values() if isinstance(s, type) and issubclass(s, msgspec.Struct)]
     wanted = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
     assert wanted - keys(sample) == set()
@@ -79,6 +81,15 @@ def test_defaults_are_inherited_and_overridden(sample: dict[str, Any]) -> None:
         (("sources", "cell", "key"), None, "gateway.sources.cell.cert"),
         (("sources", "cell", "keepalive"), "0s", "gateway.sources.cell.keepalive"),
         (("defaults", "mqtt", "qoss"), 1, "gateway.sources.cell"),
+        (("sources", "hall", "host_id"), None, "gateway.sources.hall.host_id"),
+        (("sources", "hall", "host_id"), "a/b", "gateway.sources.hall.host_id"),
+        (("sources", "hall", "role"), "secondary", "gateway.sources.hall.host_id"),
+        (("sources", "hall", "nodes"), ["Utilities"], "gateway.sources.hall.nodes[0]"),
+        (("sources", "hall", "machine"), "{device", "gateway.sources.hall.machine"),
+        (("sources", "hall", "machines"), {"a/b/c": "x y"}, "gateway.sources.hall.machines"),
+        (("sources", "hall", "metrics", 0, "filter"), "a/#/b", "gateway.sources.hall.metrics[0].filter"),
+        (("sources", "hall", "metrics", 2, "unit"), None, "gateway.sources.hall.metrics[2].medium"),
+        (("sources", "hall", "metrics", 5, "signal"), "{x}", "gateway.sources.hall.metrics[5].signal"),
     ],
 )
 def test_what_is_wrong_is_named(sample: dict[str, Any], path: tuple[Any, ...], value: Any, key: str) -> None:

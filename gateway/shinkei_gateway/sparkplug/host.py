@@ -59,10 +59,10 @@ class Died(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """``count`` messages of the node never came; it is not known whose."""
+    """``messages`` messages of the node never came; it is not known whose."""
 
     node: NodeId
-    count: int
+    messages: int
     received: int
     until: int
 
@@ -178,7 +178,7 @@ class EdgeNode:
             self._unproven("source_restarted")
         self.bdseq, self._birth = bdseq, message.digest
         self.is_alive = self.is_born = self._is_known = True
-        self._wants = self._asked = self._doubted_at = None
+        self._wants = self._doubted_at = None
         self.reorder.begin(payload.seq % MODULUS)
         for device in self.devices.values():
             device.is_born = False
@@ -249,7 +249,7 @@ class EdgeNode:
     def _give_out(self, released: list[Released[Message]], now: int, out: list[Fact]) -> None:
         for one in released:
             if one.missing:
-                out.append(Lost(self.node, one.missing, one.message.received, _time(one.message)))
+                out.append(Lost(self.node, one.missing, one.message.received, _newest(one.message)))
                 self._unproven("sparkplug_seq")
                 self._wants = self._wants or "messages are missing"
             self._apply(one.message, now, out)
@@ -283,7 +283,7 @@ class EdgeNode:
         """One gap for all that nobody understood; none for a node met for the first time: nobody promised what was before."""
         if self._unknown and self._is_known:
             last = self._unknown[-1]
-            out.append(Lost(self.node, len(self._unknown), last.received, _time(last)))
+            out.append(Lost(self.node, len(self._unknown), last.received, _newest(last)))
         self._unknown.clear()
 
     # ---- inside ----------------------------------------------------------------------------------------------------------
@@ -353,6 +353,12 @@ def _time(message: Message) -> int:
     """The payload's time, ns UTC; of receipt when there is none that can be meant."""
     ms: int = message.payload.timestamp
     return ms * MS if 0 < ms <= LAST_MS else message.received
+
+
+def _newest(message: Message) -> int:
+    """The newest time in a message: what was said before it is not newer (ns UTC)."""
+    times: list[int] = [one.timestamp * MS for one in message.payload.metrics if one.timestamp <= LAST_MS]
+    return max([_time(message), *times])
 
 
 def _of_birth(payload: Any) -> tuple[int | None, Any]:

@@ -20,15 +20,21 @@ _SCALARS = {
 
 def _values(first: int) -> str:
     """The numeric and text alternatives of a value, numbered from ``first`` in the order all messages share."""
-    names = ("int_value:u32", "long_value:u64", "float_value:f32", "double_value:f64", "boolean_value:bool", "string_value:text")
+    names = (
+        "int_value:u32",
+        "long_value:u64",
+        "float_value:f32",
+        "double_value:f64",
+        "boolean_value:bool",
+        "string_value:text",
+    )
     return " ".join(f"{name}={first + at}" for at, name in enumerate(names))
 
 
 _TABLE = {
     "Payload": ("timestamp:u64=1 metrics:*Metric=2 seq:u64=3 uuid:text=4 body:bytes=5", ""),
     "Metric": (
-        "name:text=1 alias:u64=2 timestamp:u64=3 datatype:u32=4 is_historical:bool=5 is_transient:bool=6 is_null:bool=7 "
-        "metadata:MetaData=8 properties:PropertySet=9",
+        "name:text=1 alias:u64=2 timestamp:u64=3 datatype:u32=4 is_historical:bool=5 is_transient:bool=6 is_null:bool=7 metadata:MetaData=8 properties:PropertySet=9",
         f"{_values(10)} bytes_value:bytes=16 dataset_value:DataSet=17 template_value:Template=18",
     ),
     "MetaData": (
@@ -44,7 +50,10 @@ _TABLE = {
     "DataSet": ("num_of_columns:u64=1 columns:*text=2 types:*u32=3 rows:*Row=4", ""),
     "Row": ("elements:*DataSetValue=1", ""),
     "DataSetValue": ("", _values(1)),
-    "Template": ("version:text=1 metrics:*Metric=2 parameters:*Parameter=3 template_ref:text=4 is_definition:bool=5", ""),
+    "Template": (
+        "version:text=1 metrics:*Metric=2 parameters:*Parameter=3 template_ref:text=4 is_definition:bool=5",
+        "",
+    ),
     "Parameter": ("name:text=1 type:u32=2", _values(3)),
 }
 """Message: its plain fields, and the alternatives of its value; ``name:type=number``, ``*`` for repeated."""
@@ -75,8 +84,8 @@ def _build() -> Any:
             for text in alternatives.split():
                 _field(message, text, 0)
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Payload"))  # type: ignore[no-untyped-call]
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Payload"))
 
 
 Payload: Any = _build()

@@ -64,7 +64,9 @@ def check_sparkplug(source: SparkplugSource, where: str) -> None:
     """Raises `BadConfig` with the key below ``where``."""
     check_broker(source, where)
     if (source.role == "primary") != (source.host_id is not None):
-        raise BadConfig(f"{where}.host_id", source.host_id or "", "a host id for the primary host, none for a secondary one")
+        raise BadConfig(
+            f"{where}.host_id", source.host_id or "", "a host id for the primary host, none for a secondary one"
+        )
     if source.host_id is not None and (not source.host_id or set(source.host_id) & set("/+#")):
         raise BadConfig(f"{where}.host_id", source.host_id, "text without / + #, unique among all hosts")
     for name in ("groups", "nodes"):
@@ -78,7 +80,9 @@ def check_sparkplug(source: SparkplugSource, where: str) -> None:
     for path, machine in source.machines.items():
         machine_id(f"{where}.machines.{path}", machine)
     if not 0 <= source.reorder <= 300 or not 0.1 <= source.rebirth <= 3600:
-        raise BadConfig(f"{where}.reorder", f"{source.reorder:g}s, rebirth {source.rebirth:g}s", "up to 5m, and 100ms to 1h")
+        raise BadConfig(
+            f"{where}.reorder", f"{source.reorder:g}s, rebirth {source.rebirth:g}s", "up to 5m, and 100ms to 1h"
+        )
     for at, metric in enumerate(source.metrics):
         _check_metric(metric, f"{where}.metrics[{at}]")
 
@@ -90,7 +94,9 @@ def _check_metric(metric: MetricMap, where: str) -> None:
     if metric.signal is not None and (metric.as_ != "signal" or set("{}") & set(_LEVEL.sub("", metric.signal))):
         raise BadConfig(f"{where}.signal", metric.signal, 'a signal\'s name or a template like "{1}"')
     if (metric.as_ == "energy") != (metric.medium is not None and metric.unit is not None):
-        raise BadConfig(f"{where}.medium", metric.medium or "", "medium and unit for energy counters, and only for them")
+        raise BadConfig(
+            f"{where}.medium", metric.medium or "", "medium and unit for energy counters, and only for them"
+        )
     if metric.map and metric.as_ != "state":
         raise BadConfig(f"{where}.map", metric.map, "a map of codes for a state")
 

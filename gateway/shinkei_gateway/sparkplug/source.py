@@ -128,7 +128,11 @@ class SparkplugHost:
         while not stop.is_set():
             if not self._taker.has_room():
                 await wait_room(self._taker)
-                drafts = self._translator.blocked("mqtt_possible", self._clock(), "nothing was taken for a while; the broker may have dropped messages")
+                drafts = self._translator.blocked(
+                    "mqtt_possible",
+                    self._clock(),
+                    "nothing was taken for a while; the broker may have dropped messages",
+                )
                 await self._own(drafts)
             messages = await connection.take(BATCH, TICK_S)
             await self._take(connection, messages)
@@ -161,7 +165,17 @@ class SparkplugHost:
             address = self._address(message.topic)
             payload = _decode(message.payload)
         except BadInput as error:
-            taken.items.append(refused(self.name, self.name, message.topic, message.payload, error, message.received, "application/x-protobuf"))
+            taken.items.append(
+                refused(
+                    self.name,
+                    self.name,
+                    message.topic,
+                    message.payload,
+                    error,
+                    message.received,
+                    "application/x-protobuf",
+                )
+            )
             return []
         return self._host.take(address, payload, message.received, zlib.crc32(message.payload), self._monotonic())
 
@@ -201,7 +215,9 @@ class SparkplugHost:
     async def _say_online(self, connection: Connection) -> None:
         host_id = self._settings.host_id
         if host_id is not None:
-            await connection.publish(state(host_id), state_message.payload(True, self._stamp), state_message.QOS, retain=True)
+            await connection.publish(
+                state(host_id), state_message.payload(True, self._stamp), state_message.QOS, retain=True
+            )
 
     async def _goodbye(self, connection: Connection) -> None:
         """An intended end is said before the DISCONNECT (tck-id-operational-behavior-host-application-termination)."""
@@ -225,7 +241,11 @@ class SparkplugHost:
         while not stop.is_set() and (rest := until - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
-        if not self._is_away_told and self._away_since is not None and time.monotonic() - self._away_since >= self._settings.lost_after:
+        if (
+            not self._is_away_told
+            and self._away_since is not None
+            and time.monotonic() - self._away_since >= self._settings.lost_after
+        ):
             self._is_away_told = True
             await self._own(self._translator.away(self._clock()))
 
@@ -243,4 +263,3 @@ def _decode(raw: bytes) -> Any:
         return Payload.FromString(raw)
     except DecodeError as error:
         raise BadField("$", raw[:60], f"a Sparkplug B payload ({error})") from error
-

@@ -85,7 +85,12 @@ def described(metric: Metric, message: Any, machine: str, source: str, time: int
     """The signal as its birth describes it, when that says more than its type or something else than before."""
     if metric.channel is None or not metric.is_signal:
         return None
-    fields: dict[str, Any] = {"name": metric.channel.name, "source": source, "node": metric.name, "data_type": type_name(metric.datatype)}
+    fields: dict[str, Any] = {
+        "name": metric.channel.name,
+        "source": source,
+        "node": metric.name,
+        "data_type": type_name(metric.datatype),
+    }
     if message.HasField("properties"):
         for key, value in properties(message.properties).items():
             word = _WORDS.get(key.lower())

@@ -38,7 +38,11 @@ def parse(topic: str) -> Address:
             return Address(cast("Kind", levels[2]), NodeId(levels[1], levels[3]), None)
         if len(levels) == 5 and levels[2] in DEVICE_KINDS:
             return Address(cast("Kind", levels[2]), NodeId(levels[1], levels[3]), levels[4])
-    raise BadField("topic", topic, f"{NAMESPACE}/group/NBIRTH|NDATA|NDEATH/node or {NAMESPACE}/group/DBIRTH|DDATA|DDEATH/node/device")
+    raise BadField(
+        "topic",
+        topic,
+        f"{NAMESPACE}/group/NBIRTH|NDATA|NDEATH/node or {NAMESPACE}/group/DBIRTH|DDATA|DDEATH/node/device",
+    )
 
 
 def filters(groups: list[str], nodes: list[str]) -> list[str]:

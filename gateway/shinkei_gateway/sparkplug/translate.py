@@ -16,7 +16,17 @@ from shinkei_events.identity import Kind
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.intake import Draft, Reading, gap
-from shinkei_gateway.machine_json import EnergySaid, OperationSaid, Said, SetupSaid, draft_of, energy_draft, no_data_draft, parse, state_draft
+from shinkei_gateway.machine_json import (
+    EnergySaid,
+    OperationSaid,
+    Said,
+    SetupSaid,
+    draft_of,
+    energy_draft,
+    no_data_draft,
+    parse,
+    state_draft,
+)
 from shinkei_gateway.quality import BAD_DECODING, BAD_NO_DATA, GOOD, clean
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.sparkplug import host
@@ -54,7 +64,9 @@ class Translator:
         self._tables: dict[tuple[NodeId, str | None], Table] = {}
         self._clocks: dict[str, ClockWatch] = {}
         known = (resume or {}).get("machines", {})
-        self.machines: dict[str, Machine] = {name: Machine(name, one["node"], self._map, one) for name, one in known.items()}
+        self.machines: dict[str, Machine] = {
+            name: Machine(name, one["node"], self._map, one) for name, one in known.items()
+        }
         self.nodes: list[str] = list((resume or {}).get("nodes", ()))
 
     def take(self, facts: list[host.Fact], out: Taken) -> None:
@@ -71,15 +83,26 @@ class Translator:
 
     def away(self, received: int) -> list[Draft]:
         """The host itself was away for too long: NO_DATA for every machine whose state was known."""
-        return [no_data_draft(m.name, m.newest or received, received) for m in self.machines.values() if m.state.lost(m.newest or received)]
+        return [
+            no_data_draft(m.name, m.newest or received, received)
+            for m in self.machines.values()
+            if m.state.lost(m.newest or received)
+        ]
 
     def blocked(self, cause: str, received: int, detail: str) -> list[Draft]:
         """Nothing was taken for a while: all machines may have lost something."""
-        return [one for m in self.machines.values() for one in self._gaps(m, cause, m.newest, received, received, possible=True, detail=detail)]
+        return [
+            one
+            for m in self.machines.values()
+            for one in self._gaps(m, cause, m.newest, received, received, possible=True, detail=detail)
+        ]
 
     def resume(self) -> dict[str, Any]:
         """What must be durable with the values."""
-        return {"nodes": list(self.nodes), "machines": {name: machine.resume() for name, machine in self.machines.items()}}
+        return {
+            "nodes": list(self.nodes),
+            "machines": {name: machine.resume() for name, machine in self.machines.items()},
+        }
 
     @property
     def skews(self) -> dict[str, float]:
@@ -108,7 +131,14 @@ class Translator:
                 continue
             ms = message.timestamp or default
             if ms > LAST_MS:
-                self._refuse(machine, metric.name, message, BadField("$.timestamp", ms, "ms since 1970 before the year 2262"), received, out)
+                self._refuse(
+                    machine,
+                    metric.name,
+                    message,
+                    BadField("$.timestamp", ms, "ms since 1970 before the year 2262"),
+                    received,
+                    out,
+                )
                 continue
             time = ms * MS
             if not metric.is_signal or message.is_historical:
@@ -123,7 +153,9 @@ class Translator:
             except BadInput as error:
                 self._bad_value(machine, metric, message, time, error, received, out)
                 continue
-            reading = Reading(name, channel.name, time, value, BAD_NO_DATA if message.is_null else channel.status, received)
+            reading = Reading(
+                name, channel.name, time, value, BAD_NO_DATA if message.is_null else channel.status, received
+            )
             if type(value) is not int and not _is_plain(value):
                 self._cleaned(reading, out)
             else:
@@ -146,7 +178,9 @@ class Translator:
         out.strangers.append((fact.node, f"{shown!r} is in no birth"))
         try:
             if not message.name or not message.datatype:
-                raise BadField("$.alias" if message.HasField("alias") else "$.name", shown, "a metric that the birth announced")
+                raise BadField(
+                    "$.alias" if message.HasField("alias") else "$.name", shown, "a metric that the birth announced"
+                )
             metric = announced(table.machine, message, self._meanings)
         except BadInput as error:
             self._refuse(table.machine, str(shown), message, error, fact.received, out)
@@ -155,7 +189,16 @@ class Translator:
         return metric
 
     # ---- facts other than live signals -----------------------------------------------------------------------------------
-    def _fact(self, machine: Machine, metric: Metric, message: Any, time: int, received: int, changes: list[Change], out: Taken) -> None:
+    def _fact(
+        self,
+        machine: Machine,
+        metric: Metric,
+        message: Any,
+        time: int,
+        received: int,
+        changes: list[Change],
+        out: Taken,
+    ) -> None:
         try:
             value = None if message.is_null else metric.read(message)
             if message.is_historical:
@@ -172,7 +215,9 @@ class Translator:
         except BadInput as error:
             self._refuse(machine, metric.name, message, error, received, out)
 
-    def _past(self, machine: Machine, metric: Metric, value: Any, message: Any, time: int, received: int, out: Taken) -> None:
+    def _past(
+        self, machine: Machine, metric: Metric, value: Any, message: Any, time: int, received: int, out: Taken
+    ) -> None:
         """Something that happened while nobody listened (is_historical)."""
         if metric.channel is None:
             return
@@ -193,7 +238,17 @@ class Translator:
         told, bad = machine.state.take(changes, machine.newest or received)
         out.items += [state_draft(machine.name, said, received) for said in told]
         for change, error in bad:
-            out.items.append(refused(self._name, machine.name, f"state {change.role}", str(change.value).encode(), error, received, "text/plain"))
+            out.items.append(
+                refused(
+                    self._name,
+                    machine.name,
+                    f"state {change.role}",
+                    str(change.value).encode(),
+                    error,
+                    received,
+                    "text/plain",
+                )
+            )
             out.own += 1
 
     # ---- births ----------------------------------------------------------------------------------------------------------
@@ -231,7 +286,9 @@ class Translator:
         if not MACHINE.fullmatch(name):
             path = str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}"
             error = BadField("topic", name, f'a machine\'s short id; give it one: machines = {{ "{path}" = "…" }}')
-            out.items.append(refused(self._name, self._name, path, fact.payload.SerializeToString(), error, fact.received, _CONTENT))
+            out.items.append(
+                refused(self._name, self._name, path, fact.payload.SerializeToString(), error, fact.received, _CONTENT)
+            )
             out.own += 1
             return None
         found = self.machines.get(name)
@@ -240,8 +297,12 @@ class Translator:
         found.node = str(fact.node)
         return found
 
-    def _describe(self, machine: Machine, metric: Metric, message: Any, default: int, received: int, out: Taken) -> None:
-        draft = described(metric, message, machine.name, self._name, min(message.timestamp or default, received // MS) * MS, received)
+    def _describe(
+        self, machine: Machine, metric: Metric, message: Any, default: int, received: int, out: Taken
+    ) -> None:
+        draft = described(
+            metric, message, machine.name, self._name, min(message.timestamp or default, received // MS) * MS, received
+        )
         if draft is not None:
             out.items.append(draft)
             out.own += 1
@@ -259,7 +320,7 @@ class Translator:
         time = (message.timestamp or default) * MS
         last = channel.last
         if last is None and machine.floor is not None:
-            last = max(time, machine.floor) if time <= machine.floor else machine.floor
+            last = min(time, machine.floor)  # of so many channels only the newest time is remembered
         is_repeat = last is not None and time == last
         if not metric.is_signal:
             self._restated_fact(machine, metric, message, time, is_repeat, fact.received, changes, out)
@@ -278,14 +339,21 @@ class Translator:
         if last is not None and not is_repeat:
             spans[channel.name] = (last, max(time, last))
 
-    def _restated_signal(self, machine: Machine, metric: Metric, message: Any, time: int, received: int, out: Taken) -> None:
+    def _restated_signal(
+        self, machine: Machine, metric: Metric, message: Any, time: int, received: int, out: Taken
+    ) -> None:
         channel: Channel = metric.channel  # type: ignore[assignment]
         try:
             value = None if message.is_null else metric.read(message)
         except BadInput as error:
             self._bad_value(machine, metric, message, time, error, received, out)
             return
-        self._cleaned(Reading(machine.name, channel.name, time, value, BAD_NO_DATA if value is None else channel.status, received), out)
+        self._cleaned(
+            Reading(
+                machine.name, channel.name, time, value, BAD_NO_DATA if value is None else channel.status, received
+            ),
+            out,
+        )
         channel.last, channel.value, channel.is_stale = time, value, False
         machine.newest = max(machine.newest, time)
 
@@ -299,7 +367,9 @@ class Translator:
         self._fact(machine, metric, message, time, received, changes, out)
         machine.newest = max(machine.newest, time)
 
-    def _unproven(self, machine: Machine, fact: host.Born, signals: dict[str, Span], events: dict[str, Span], out: Taken) -> None:
+    def _unproven(
+        self, machine: Machine, fact: host.Born, signals: dict[str, Span], events: dict[str, Span], out: Taken
+    ) -> None:
         cause = fact.cause or "sparkplug_seq"
         all_signals = sum(not name.startswith("@") for name in machine.channels)
         kinds: tuple[tuple[Kind, dict[str, Span]], ...] = (("signals", signals), ("production", events))
@@ -327,17 +397,19 @@ class Translator:
             for channel in machine.channels.values():
                 if not channel.name.startswith("@") and channel.last is not None and not channel.is_stale:
                     channel.is_stale = True
-                    out.items.append(Reading(machine.name, channel.name, time, None, BAD_NO_COMMUNICATION, fact.received))
+                    out.items.append(
+                        Reading(machine.name, channel.name, time, None, BAD_NO_COMMUNICATION, fact.received)
+                    )
                     out.own += 1
 
     def _lost(self, fact: host.Lost, out: Taken) -> None:
         machines = [machine for machine in self.machines.values() if machine.node == str(fact.node)]
         whose = "" if len(machines) == 1 else "; which machine they told of is not known"
         for machine in machines:
-            detail = f"{fact.count} messages of {fact.node} are missing{whose}"
+            detail = f"{fact.messages} messages of {fact.node} are missing{whose}"
             until = max(fact.until, machine.newest)
             out.gaps += self._gaps(machine, "sparkplug_seq", machine.newest, until, fact.received,
-                                   detail=detail, at_least=fact.count if len(machines) == 1 else 0)  # fmt: skip
+                                   detail=detail, at_least=fact.messages if len(machines) == 1 else 0)  # fmt: skip
 
     def _gaps(self, machine: Machine, cause: str, since: int, until: int, received: int, **more: Any) -> list[Draft]:
         kinds: tuple[Kind, ...] = ("signals", "production") if machine.has_events else ("signals",)
@@ -345,7 +417,9 @@ class Translator:
         return [gap(machine.name, cause, since, max(since, until), received, kind=kind, **more) for kind in kinds]
 
     # ---- what cannot be taken as it is -------------------------------------------------------------------------------------
-    def _bad_value(self, machine: Machine, metric: Metric, message: Any, time: int, error: BadInput, received: int, out: Taken) -> None:
+    def _bad_value(
+        self, machine: Machine, metric: Metric, message: Any, time: int, error: BadInput, received: int, out: Taken
+    ) -> None:
         self._refuse(machine, metric.name, message, error, received, out)
         if metric.channel is not None:
             out.items.append(Reading(machine.name, metric.channel.name, time, None, BAD_DECODING, received))
@@ -360,7 +434,9 @@ class Translator:
 
     def _refuse(self, machine: Machine, where: str, message: Any, error: BadInput, received: int, out: Taken) -> None:
         shown = where if isinstance(where, str) else repr(where)
-        out.items.append(refused(self._name, machine.name, shown, message.SerializeToString(), error, received, _CONTENT))
+        out.items.append(
+            refused(self._name, machine.name, shown, message.SerializeToString(), error, received, _CONTENT)
+        )
         out.own += 1
 
     def _skew(self, machine: str, newest: int, received: int, out: Taken) -> None:

@@ -221,7 +221,12 @@ def _dataset(message: Any) -> Value:
     for at, row in enumerate(dataset.rows):
         if len(row.elements) != len(columns):
             raise BadField(f"$.dataset_value.rows[{at}]", len(row.elements), f"{len(columns)} values")
-        rows.append([None if one.WhichOneof("value") is None else read(one) for read, one in zip(readers, row.elements, strict=True)])
+        rows.append(
+            [
+                None if one.WhichOneof("value") is None else read(one)
+                for read, one in zip(readers, row.elements, strict=True)
+            ]
+        )
     return {"columns": columns, "types": [type_name(number) for number in types], "rows": rows}
 
 
@@ -250,7 +255,9 @@ def properties(found: Any) -> dict[str, Value]:
     """A property set as a plain object (6.4.10). Raises `BadField`."""
     if len(found.keys) != len(found.values):
         raise BadField("$.properties", f"{len(found.keys)} keys, {len(found.values)} values", "as many values as keys")
-    return {text(key, "$.properties.keys"): _property(value) for key, value in zip(found.keys, found.values, strict=True)}
+    return {
+        text(key, "$.properties.keys"): _property(value) for key, value in zip(found.keys, found.values, strict=True)
+    }
 
 
 def _property(message: Any) -> Value:

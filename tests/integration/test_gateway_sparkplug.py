@@ -1,0 +1,347 @@
+"""Edge nodes behind a real MQTT broker: every counter arrives once and in order, or a gap record covers the hole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.numbered import Gap
+from shinkei_events.model.quarantine import Quarantined
+from shinkei_events.settings import strict
+from shinkei_gateway.intake import Reading
+from shinkei_gateway.sparkplug.settings import SparkplugSource
+from shinkei_gateway.sparkplug.source import SparkplugHost
+from shinkei_gateway.sparkplug.translate import BAD_NO_COMMUNICATION
+from tests.support.fake_intake import FakeIntake
+from tests.support.mosquitto import Mosquitto
+from tests.support.sparkplug_edge import Edge
+from tests.support.waiting import eventually_async
+
+MS = 1_000_000
+DEADLINE_S = 30.0
+
+
+def source(port: int, intake: FakeIntake, **more: Any) -> SparkplugHost:
+    raw = {
+        "type": "sparkplug", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "retry": "200ms", "timeout": "5s", "reorder": "500ms",
+        "rebirth": "300ms", "groups": ["plant"], "metrics": [{"filter": "State", "as": "state"}],
+    }  # fmt: skip
+    return SparkplugHost("src", strict(raw | more, SparkplugSource, "x"), intake, Path())
+
+
+@asynccontextmanager
+async def running(made: SparkplugHost) -> AsyncIterator[SparkplugHost]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(made.run(stop))
+    try:
+        await eventually_async(lambda: made.health()["connected"], DEADLINE_S)
+        yield made
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+@pytest.fixture
+def edge(mosquitto: Mosquitto) -> Iterator[Edge]:
+    made = Edge(mosquitto.port)
+    yield made
+    made.stop()
+
+
+def live(intake: FakeIntake) -> list[Reading]:
+    return [reading for reading in intake.readings("n") if reading.status != BAD_NO_COMMUNICATION]
+
+
+def gaps(intake: FakeIntake) -> list[dict[str, Any]]:
+    """Of the device's signals: the edge node itself is a machine of its own."""
+    return [draft.fields for draft in intake.drafts(Gap) if draft.machine == "D1" and draft.fields["of"] == "signals"]
+
+
+async def came(edge: Edge, intake: FakeIntake) -> None:
+    await eventually_async(lambda: edge.count in [reading.value for reading in live(intake)], DEADLINE_S)
+
+
+def proven(edge: Edge, intake: FakeIntake) -> None:
+    """No double, in order, times kept; and every hole lies in a gap."""
+    found = live(intake)
+    numbers = [reading.value for reading in found if isinstance(reading.value, int)]
+    assert len(numbers) == len(found)
+    assert numbers == sorted(set(numbers))
+    assert {(reading.time // MS, reading.value) for reading in found} <= set(edge.written)
+    spans = [(gap["t_from"], gap["t_to"]) for gap in gaps(intake)]
+    for at, number in edge.written:
+        if number not in set(numbers):
+            assert any(begin <= at * MS <= end for begin, end in spans), (
+                f"{number} at {at} is missing and no gap tells it: {spans}"
+            )
+
+
+def states(intake: FakeIntake) -> list[str]:
+    return [draft.fields["state"] for draft in intake.drafts(MachineStateChanged) if draft.machine == "D1"]
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_every_value_arrives_once_in_order(mosquitto: Mosquitto, edge: Edge, protocol: str) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake, protocol=protocol)):
+            await asyncio.to_thread(edge.start)
+            await asyncio.to_thread(edge.measure, 2000)
+            await came(edge, intake)
+        assert [(reading.time // MS, reading.value) for reading in live(intake)] == edge.written
+        assert (gaps(intake), states(intake)) == ([], ["EXECUTE"])
+
+    asyncio.run(test())
+
+
+def test_a_node_that_was_born_before_the_host_came_is_asked_for_its_birth(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        await asyncio.to_thread(edge.start)
+        edge.measure(5)
+        async with running(source(mosquitto.port, intake)):
+            edge.measure()
+            await eventually_async(lambda: edge.requests, DEADLINE_S)
+            edge.measure(10)
+            await came(edge, intake)
+        assert [reading.value for reading in live(intake)] == list(range(6, 17))
+        assert gaps(intake) == []  # nobody promised what was before
+
+    asyncio.run(test())
+
+
+def test_lost_reordered_and_repeated_messages(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake)) as host:
+            await asyncio.to_thread(edge.start)
+            edge.measure(5)
+            edge.shuffle([2, 0, 1, 3])
+            edge.repeat()
+            await came(edge, intake)
+            assert gaps(intake) == []
+            edge.measure(3, lose=True)
+            edge.measure(2)
+            await eventually_async(lambda: edge.requests, DEADLINE_S)
+            edge.measure(5)
+            await came(edge, intake)
+            assert host.health()["nodes"]["plant/edge"]["duplicates"] == 1
+        assert [gap["cause"] for gap in gaps(intake)] == ["sparkplug_seq"]
+        assert len(live(intake)) == edge.count - 3
+        proven(edge, intake)
+
+    asyncio.run(test())
+
+
+def test_tck_id_operational_behavior_edge_node_termination_an_edge_node_killed_and_reborn(
+    mosquitto: Mosquitto, edge: Edge
+) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake)):
+            await asyncio.to_thread(edge.start)
+            edge.measure(10)
+            await came(edge, intake)
+            edge.kill()
+            await eventually_async(lambda: states(intake)[-1:] == ["NO_DATA"], DEADLINE_S)
+            edge.unheard(4)
+            await asyncio.to_thread(edge.start)
+            await eventually_async(lambda: states(intake)[-1:] == ["EXECUTE"], DEADLINE_S)
+            edge.measure(10)
+            await came(edge, intake)
+        assert [gap["cause"] for gap in gaps(intake)] == ["source_restarted"]
+        assert [reading.status for reading in intake.readings("n")].count(BAD_NO_COMMUNICATION) == 1
+        proven(edge, intake)
+
+    asyncio.run(test())
+
+
+def test_the_host_restarts_while_the_node_goes_on(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        await asyncio.to_thread(edge.start)
+        for _ in range(3):
+            asked = edge.requests
+            async with running(source(mosquitto.port, intake)):
+                edge.measure(10)
+                await eventually_async(lambda asked=asked: edge.requests > asked, DEADLINE_S)  # type: ignore[misc]
+                edge.measure(10)
+                await came(edge, intake)
+            edge.measure(5)
+        assert {gap["cause"] for gap in gaps(intake)} == {"gateway_down"} | {gap["cause"] for gap in gaps(intake)} & {
+            "sparkplug_seq"
+        }
+        first = live(intake)[0].value
+        edge.written = [one for one in edge.written[:-5] if one[1] >= first]
+        proven(edge, intake)
+
+    asyncio.run(test())
+
+
+def test_a_restart_in_which_nothing_happened_is_neither_a_double_nor_a_gap(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        await asyncio.to_thread(edge.start)
+        for _ in range(3):
+            asked = edge.requests
+            async with running(source(mosquitto.port, intake)):
+                if not live(intake):
+                    edge.measure(3)
+                await eventually_async(lambda asked=asked: edge.requests > asked, DEADLINE_S)  # type: ignore[misc]
+                await came(edge, intake)
+        assert (len(live(intake)), gaps(intake)) == (len({r.value for r in live(intake)}), [])
+
+    asyncio.run(test())
+
+
+def test_the_broker_is_killed_and_comes_back(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake, lost_after="100ms")) as host:
+            await asyncio.to_thread(edge.start)
+            edge.measure(10)
+            await came(edge, intake)
+            mosquitto.kill()
+            edge.kill()
+            edge.unheard(3)
+            await eventually_async(lambda: states(intake)[-1:] == ["NO_DATA"], DEADLINE_S)
+            await asyncio.to_thread(mosquitto.start)
+            await eventually_async(lambda: host.health()["connected"], DEADLINE_S)
+            await asyncio.to_thread(edge.start)
+            edge.measure(10)
+            await came(edge, intake)
+        assert states(intake)[-1] == "EXECUTE"
+        proven(edge, intake)
+
+    asyncio.run(test())
+
+
+def test_history_goes_into_the_history_stream(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake)):
+            await asyncio.to_thread(edge.start)
+            edge.measure(3, historical=True)
+            edge.measure(3)
+            await came(edge, intake)
+        past = [item for batch in intake.batches if batch.history for item in batch.items if isinstance(item, Reading)]
+        assert [reading.value for reading in past] == [1, 2, 3]
+        assert gaps(intake) == []
+
+    asyncio.run(test())
+
+
+def test_what_is_no_sparkplug_goes_to_quarantine_and_its_neighbours_go_on(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake)):
+            await asyncio.to_thread(edge.start)
+            edge._send("spBv1.0/plant/NDATA/edge", b"\xff\xff\xff")
+            edge.measure(3)
+            await came(edge, intake)
+        (refused,) = intake.drafts(Quarantined)
+        assert (refused.fields["raw"], refused.fields["where"]) == (b"\xff\xff\xff", "spBv1.0/plant/NDATA/edge")
+        assert len(live(intake)) == 3
+
+    asyncio.run(test())
+
+
+# ---- the primary host's STATE ----------------------------------------------------------------------------------------------------
+class Ear:
+    """Hears STATE messages, in order, as (online, timestamp, retained)."""
+
+    def __init__(self, port: int, name: str = "ear") -> None:
+        self.heard: list[tuple[bool, int, bool]] = []
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, name)
+        self.client.on_message = lambda _c, _d, m: self.heard.append((*json.loads(m.payload).values(), m.retain))
+        self.client.connect("127.0.0.1", port)
+        self.client.subscribe("spBv1.0/STATE/shinkei", 1)
+        self.client.loop_start()
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def test_tck_id_host_topic_phid_birth_required_and_death_payload_timestamp_disconnect_clean(
+    mosquitto: Mosquitto,
+) -> None:
+    async def test() -> None:
+        ear = Ear(mosquitto.port)
+        before = time.time_ns() // MS
+        async with running(source(mosquitto.port, FakeIntake(), role="primary", host_id="shinkei")):
+            await eventually_async(lambda: ear.heard, DEADLINE_S)
+            late = Ear(mosquitto.port, "late")
+            await eventually_async(lambda: late.heard, DEADLINE_S)
+            assert late.heard == [(True, ear.heard[0][1], True)]  # tck-id-host-topic-phid-birth-retain
+            late.close()
+        await eventually_async(lambda: len(ear.heard) == 2, DEADLINE_S)
+        ear.close()
+        (online, born, _), (offline, died, _) = ear.heard
+        assert (online, offline) == (True, False)
+        assert before <= born <= died <= time.time_ns() // MS
+
+    asyncio.run(test())
+
+
+def test_tck_id_message_flow_hid_sparkplug_state_message_delivered(mosquitto: Mosquitto) -> None:
+    """Whoever says that we are offline is answered at once, with the time of our own CONNECT."""
+
+    async def test() -> None:
+        ear = Ear(mosquitto.port)
+        async with running(source(mosquitto.port, FakeIntake(), role="primary", host_id="shinkei")):
+            await eventually_async(lambda: ear.heard, DEADLINE_S)
+            ear.client.publish("spBv1.0/STATE/shinkei", b'{"online":false,"timestamp":5}', 1, retain=True)
+            await eventually_async(lambda: len(ear.heard) >= 3, DEADLINE_S)
+            assert ear.heard[1][:2] == (False, 5)
+            assert ear.heard[2][:2] == ear.heard[0][:2]
+        ear.close()
+
+    asyncio.run(test())
+
+
+def test_tck_id_operational_behavior_host_application_connect_will(mosquitto: Mosquitto) -> None:
+    """A host that is cut off is said to be offline by the broker, with the time of its CONNECT."""
+
+    async def test() -> None:
+        ear = Ear(mosquitto.port)
+        made = source(mosquitto.port, FakeIntake(), role="primary", host_id="shinkei", retry="60s")
+        connection = made._dial()
+        await made._connect(connection)
+        await eventually_async(lambda: ear.heard, DEADLINE_S)
+        # another client takes its id away: the broker ends the connection as broken
+        thief = paho.Client(CallbackAPIVersion.VERSION2, "gw")
+        thief.connect("127.0.0.1", mosquitto.port)
+        thief.loop_start()
+        await eventually_async(lambda: len(ear.heard) == 2, DEADLINE_S)
+        assert ear.heard[1][:2] == (False, ear.heard[0][1])
+        await connection.close()
+        thief.disconnect()
+        thief.loop_stop()
+        ear.close()
+
+    asyncio.run(test())
+
+
+def test_a_secondary_host_says_no_state(mosquitto: Mosquitto, edge: Edge) -> None:
+    async def test() -> None:
+        ear = Ear(mosquitto.port)
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake)):
+            await asyncio.to_thread(edge.start)
+            edge.measure(1)
+            await came(edge, intake)
+        ear.close()
+        assert ear.heard == []
+
+    asyncio.run(test())
