@@ -6,9 +6,10 @@ import zlib
 from typing import Any
 
 from shinkei_gateway.sparkplug.host import Fact, Host
+from shinkei_gateway.sparkplug.sayings import Taken
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.topic import Address, NodeId, parse
-from shinkei_gateway.sparkplug.translate import Taken, Translator
+from shinkei_gateway.sparkplug.translate import Translator
 from shinkei_gateway.sparkplug.values import NUMBER
 
 S = 1_000_000_000

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from shinkei_events.errors import BadInput
+from shinkei_events.identity import StreamId
 from shinkei_events.model.machine import EnergyCounted, MachineStateChanged, SetupChanged
 from shinkei_events.model.numbered import ClockSkew, SignalDescribed
 from shinkei_events.model.operation import Operation
@@ -18,6 +19,7 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.quality import BAD, BAD_DECODING, BAD_NO_DATA, BAD_OUT_OF_RANGE
+from shinkei_gateway.replay import refuse_what_is_quarantined
 from shinkei_gateway.sparkplug.host import AskRebirth
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.settings import SparkplugSource, check_sparkplug
@@ -25,7 +27,7 @@ from shinkei_gateway.sparkplug.tables import STALE
 from shinkei_gateway.sparkplug.topic import parse
 from shinkei_gateway.sparkplug.translate import BAD_NO_COMMUNICATION, Translator
 from tests.support.seed import seed_of_run
-from tests.support.sparkplug_node import T0, Bench, Node, metric
+from tests.support.sparkplug_node import T0, Bench, Node, metric, payload
 
 MS = 1_000_000
 METRICS = [
@@ -390,3 +392,23 @@ def spoil(count: int) -> None:
     arrived = {value for _, value, status in readings(b) if status == 0 and isinstance(value, float) and value >= 1e6}
     assert len({1e6 + n for n in range(0, count, 20)} - arrived) == 0
     assert good == len(range(0, count, 20))
+
+
+def test_a_metric_in_quarantine_can_be_taken_again_at_its_own_time() -> None:
+    b, node = bench(), Node()
+    b.hear(node.birth(at(0, 1, "Int8", name="b", alias=2)), node.data(at(7, 999, "", field="int_value", alias=2)))
+    (refused,) = drafts(b, Quarantined)
+    record = Quarantined(
+        stream=StreamId("e", "N", "quarantine"),
+        number=1,
+        signals=0,
+        time=refused.time,
+        received=refused.received,
+        **refused.fields,
+    )
+    assert b.translator is not None
+    with pytest.raises(BadInput):
+        refuse_what_is_quarantined(b.translator.replay(record, record.raw))
+    fixed = Payload.FromString(payload([at(7, 99, "", field="int_value", alias=2)], 0)).metrics[0].SerializeToString()
+    (reading,) = b.translator.replay(record, fixed)
+    assert (reading.channel, reading.time // MS - T0, reading.value) == ("b", 7, 99)  # type: ignore[union-attr]

@@ -18,6 +18,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from shinkei_events.errors import BadField, BadInput, NotConnected
+from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.intake import Batch, Draft, Reading
@@ -25,12 +26,14 @@ from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.connection import Connection, Message
 from shinkei_gateway.mqtt.dial import connection as make
 from shinkei_gateway.quarantine import refused
+from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.sparkplug import state_message
 from shinkei_gateway.sparkplug.host import REBIRTH, AskRebirth, Deviates, Fact, Host
+from shinkei_gateway.sparkplug.sayings import Taken
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.topic import Address, command, filters, parse, state
-from shinkei_gateway.sparkplug.translate import Taken, Translator
+from shinkei_gateway.sparkplug.translate import Translator
 from shinkei_gateway.sparkplug.values import NUMBER
 from shinkei_gateway.taking import Taker, wait_room
 from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed, SourceLost
@@ -48,7 +51,7 @@ class SparkplugHost:
         self.name, self._settings, self._taker, self._folder = name, settings, taker, folder
         self._clock, self._monotonic = clock, monotonic
         resume = taker.resume(name)
-        self._translator = Translator(name, settings, resume)
+        self._translator = Translator(name, settings, resume, lambda machine: taker.skew(name, machine))
         self._host = Host(int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes)
         self._cause: str | None = "gateway_down" if resume is not None else None
         self._backoff = Backoff(settings.retry, uniform)
@@ -58,6 +61,15 @@ class SparkplugHost:
         self._is_away_told = self._is_loss_told = False
         self._connections = self._values = 0
         self._error = ""
+
+    history = False
+    """Its own voice is live (see `Replayable`)."""
+
+    def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
+        """See `Replayable`: a value given as JSON, or a metric's bytes."""
+        if is_value(record):
+            return [value_again(record, record.where, raw)]
+        return self._translator.replay(record, raw)
 
     def machines(self) -> list[str]:
         """Machines heard of so far."""

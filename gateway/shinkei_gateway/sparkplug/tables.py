@@ -42,6 +42,12 @@ class Table(NamedTuple):
     by_alias: dict[int, Metric]
     by_name: dict[str, Metric]
 
+    def add(self, metric: Metric, message: Any) -> None:
+        """``message`` announces ``metric``."""
+        self.by_name[metric.name] = metric
+        if message.HasField("alias"):
+            self.by_alias[message.alias] = metric
+
 
 class Meanings:
     """Which channel a metric's name is, by the source's settings."""
