@@ -89,7 +89,7 @@ async def _sparkplug(source: SparkplugSource, folder: Path) -> tuple[str, str]:
     """Says no STATE: edge nodes must not believe that a host which only tries is there."""
     probe = msgspec.structs.replace(source, client_id=f"{source.client_id}-check")
     connection = connection_of(dial(probe, folder, keep_session=False), lambda: 0)
-    wanted = filters(source.groups, source.nodes)
+    wanted = filters(source.group_ids, source.nodes)
     try:
         await connection.connect()
         await connection.subscribe(wanted, 0)

@@ -34,7 +34,7 @@ DEADLINE_S = 30.0
 def source(port: int, intake: FakeIntake, **more: Any) -> SparkplugHost:
     raw = {
         "type": "sparkplug", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "retry": "200ms", "timeout": "5s", "reorder": "500ms",
-        "rebirth": "300ms", "groups": ["plant"], "metrics": [{"filter": "State", "as": "state"}],
+        "rebirth": "300ms", "group_ids": ["plant"], "metrics": [{"filter": "State", "as": "state"}],
     }  # fmt: skip
     return SparkplugHost("src", strict(raw | more, SparkplugSource, "x"), intake, Path())
 

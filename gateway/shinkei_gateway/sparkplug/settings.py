@@ -35,7 +35,7 @@ class MetricMap(Strict, frozen=True):
 
 
 class SparkplugSource(BrokerSettings, frozen=True, tag_field="type", tag="sparkplug"):
-    """Edge nodes and devices behind an MQTT broker. ``groups``, ``nodes`` ("group/node"): only these are heard (empty: all).
+    """Edge nodes and devices behind an MQTT broker. ``group_ids``, ``nodes`` ("group/node"): only these are heard (empty: all).
 
     ``role``: the primary host says by its STATE message that it is there, and nodes that obey keep their data until then; a secondary
     one only listens and never publishes STATE. ``machine``, ``node_machine``: the machine of a device and of a node's own metrics,
@@ -44,7 +44,7 @@ class SparkplugSource(BrokerSettings, frozen=True, tag_field="type", tag="sparkp
     waited for; ``rebirth``: the shortest time between two rebirth requests to a node.
     """
 
-    groups: list[str] = []
+    group_ids: list[str] = []
     nodes: list[str] = []
     role: Literal["primary", "secondary"] = "secondary"
     host_id: str | None = None
@@ -69,11 +69,11 @@ def check_sparkplug(source: SparkplugSource, where: str) -> None:
         )
     if source.host_id is not None and (not source.host_id or set(source.host_id) & set("/+#")):
         raise BadConfig(f"{where}.host_id", source.host_id, "text without / + #, unique among all hosts")
-    for name in ("groups", "nodes"):
+    for name in ("group_ids", "nodes"):
         for at, one in enumerate(getattr(source, name)):
             levels = one.split("/")
-            if len(levels) != (1 if name == "groups" else 2) or not all(levels) or set(one) & set("+#"):
-                raise BadConfig(f"{where}.{name}[{at}]", one, "an id" if name == "groups" else '"group/node"')
+            if len(levels) != (1 if name == "group_ids" else 2) or not all(levels) or set(one) & set("+#"):
+                raise BadConfig(f"{where}.{name}[{at}]", one, "an id" if name == "group_ids" else '"group/node"')
     for name in ("machine", "node_machine"):
         if set("{}") & set(_PLACE.sub("", getattr(source, name))) or not getattr(source, name):
             raise BadConfig(f"{where}.{name}", getattr(source, name), "a template of {group}, {node} and {device}")

@@ -124,7 +124,7 @@ class SparkplugHost:
         await connection.connect()
         if self._settings.host_id is not None:
             await connection.subscribe([state(self._settings.host_id)], state_message.QOS)
-        await connection.subscribe(filters(self._settings.groups, self._settings.nodes), 0)
+        await connection.subscribe(filters(self._settings.group_ids, self._settings.nodes), 0)
         await self._say_online(connection)
         facts = self._host.connected(self._cause, self._clock(), self._monotonic())
         self._cause = "mqtt_session_lost"
