@@ -121,7 +121,7 @@ def test_corrected_mapping_and_replay(site: Site, mosquitto: Mosquitto) -> None:
     shutil.rmtree(site.folder / "spool")
     site.gateway.start(60)
     code, answers = site.say("gateway", "quarantine", "replay", rows[0]["id"])
-    assert (code, answers[0]["outcome"]) == (0, "done"), answers  # also done again: earlier commands that have not expired
+    assert (code, answers[0]["outcome"]) == (0, "done")  # earlier commands that have not expired were done again too
     with psycopg.connect(site.dsn, autocommit=True) as conn:
         count = (
             "select count(*) from shinkei.frame f join shinkei.stream s on s.id = f.stream_id where s.kind = 'signals'"
