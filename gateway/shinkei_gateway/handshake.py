@@ -2,8 +2,9 @@
 
 Notifications group values by node, so order across nodes is not time order: only source times count. A value belongs to an edge when
 it is not newer than it and newer than the edge before; what names another cycle counter never belongs. Until an edge has all its
-values it is pending (and part of the resume state); half of the timeout later the caller reads the missing nodes once; at the
-timeout the operation goes out with them unknown. The same edge seen twice is one edge.
+values it is pending (and part of the resume state); half of the timeout later (at once for what stands from cycle to cycle) the caller
+reads the missing nodes once; at the timeout the operation goes out with them unknown. The same edge seen twice is one edge, and so are
+edges closer than ``debounce``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple
 
 OPERATION = "@operation"
 """The role of the node that holds the whole operation."""
+PRODUCT, RESULT = "@product", "@result"
+IN, OUT, RESOURCE = "@in.", "@out.", "@resource."
+"""How roles of parts (with their place in the list) and of resources (with their name) begin."""
 KEPT = 64
 
 
@@ -50,19 +54,25 @@ class _Pending:
     since: int
     missed: int
     initial: bool
-    is_asked: bool = False
+    asked: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Handshake:
-    """``roles``: `OPERATION` and names of readings. ``timeout``: ns. ``counter_of``: the cycle counter that an operation value names."""
+    """``roles``: `OPERATION`, names of readings, parts, resources. ``timeout``, ``debounce``: ns. ``counter_of``: the counter an operation names.
+
+    What `is_own` of a cycle must have been written for it; other roles may stand unchanged from an earlier one, once they were read.
+    """
 
     name: str
     roles: list[str]
     timeout: int
     counter_of: Callable[[Any], int | None] = lambda _value: None
+    debounce: int = 0
     last: Edge | None = None
+    bounced: int = 0
+    """Edges taken as one with the edge before."""
     _known: bool = False
     _value: Any = None
     _recent: deque[Edge] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -83,6 +93,10 @@ class Handshake:
         ):
             return
         self._recent.append(edge)
+        if self.last is not None and 0 <= edge.time - self.last.time < self.debounce:
+            self.bounced += 1
+            self.last = self.last._replace(counter=edge.counter)  # its count is seen; the edge's time stays
+            return
         newest = self.last is None or edge.time >= self.last.time
         self._pending.append(
             _Pending(edge, self.last if newest else None, now, self._missed(edge), initial and self.last is None)
@@ -104,7 +118,8 @@ class Handshake:
     def wait_again(self, now: int) -> None:
         """The machine was away, and what it said meanwhile comes now: unfinished edges wait again from ``now``."""
         for pending in self._pending:
-            pending.since, pending.is_asked = now, False
+            pending.since = now
+            pending.asked.clear()
 
     # ---- what comes of it ----------------------------------------------------------------------------------------------
     def finished(self, now: int) -> list[Cycle]:
@@ -124,14 +139,18 @@ class Handshake:
         return done
 
     def to_read(self, now: int) -> list[str]:
-        """Roles to read once, now, because the oldest edge has waited half its time for them; tell by `answer`."""
+        """Roles to read once, now, because the oldest edge has waited half its time for them, or they stand; tell by `answer`."""
         if not self._pending:
             return []
         head = self._pending[0]
-        if head.is_asked or now - head.since < self.timeout // 2:
-            return []
-        head.is_asked = True
-        return [role for role in self.roles if self._belongs(role, head) is None]
+        late = now - head.since >= self.timeout // 2
+        asked = [
+            role
+            for role in self.roles
+            if role not in head.asked and (late or is_standing(role)) and self._belongs(role, head) is None
+        ]
+        head.asked.update(asked)
+        return asked
 
     def answer(self, role: str, time: int, value: Any, status: int) -> None:
         """A node was read: an old reading that the machine has not written again belongs to the edge as well."""
@@ -176,4 +195,14 @@ class Handshake:
         best = max((taken for taken in values if taken.time <= edge.time), key=lambda taken: taken.time, default=None)
         if best is None or best.time > after:
             return best
-        return best if role in pending.answered and role != OPERATION else None
+        return best if role in pending.answered and not is_own(role) else None
+
+
+def is_own(role: str) -> bool:
+    """Whether the role says something new in every cycle: the serial number of the cycle before is never this one's."""
+    return role == OPERATION or role.startswith((IN, OUT))
+
+
+def is_standing(role: str) -> bool:
+    """Whether the role's value usually stays from cycle to cycle, so that a server does not say it again."""
+    return role in (PRODUCT, RESULT) or role.startswith(RESOURCE)

@@ -136,6 +136,20 @@ class QueuesShort(Telemetry, frozen=True):
     covers: float
 
 
+class EdgesBounced(Telemetry, frozen=True):
+    """A trigger rose again within its debounce time: both edges are one."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: handshake {handshake} bounced, {count} edges in all were taken as one with the edge before"
+    )
+    metric: ClassVar[str | None] = "shinkei_edges_bounced"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    handshake: str
+    count: int
+
+
 class GapFound(Telemetry, frozen=True):
     """Something is missing, or may be; a gap record says what."""
 

@@ -187,3 +187,67 @@ def test_a_counter_met_for_the_first_time_takes_no_later_operation() -> None:
         handshake.value(OPERATION, time, counter, 0)
         handshake.trigger(time, counter, 0)
     assert [(cycle.edge.time, cycle.edge.counter) for cycle in handshake.finished(0)] == [(200, 1), (400, 2)]
+
+
+def test_edges_that_bounce_are_one_and_counted_also_over_a_restart() -> None:
+    def bouncing() -> Handshake:
+        return Handshake("cycle", ["leak"], TIMEOUT, debounce=50)
+
+    shake = bouncing()
+    for time, value in (
+        (0, False),
+        (100, True),
+        (110, False),
+        (120, True),
+        (130, False),
+        (149, True),
+        (160, False),
+        (300, True),
+    ):
+        shake.trigger(time, value, 0)
+        shake.value("leak", time, time, 0)
+    assert [c.edge for c in shake.finished(0)] == [Edge(100, None), Edge(300, None)]
+    assert shake.bounced == 2
+    again = bouncing()
+    again.restore(shake.state(), 0)
+    again.trigger(340, True, 0)
+    assert (again.finished(TIMEOUT), again.is_waiting) == ([], False)
+
+
+def test_a_counter_that_bounces_has_lost_no_cycle() -> None:
+    shake = Handshake("cycle", ["leak"], TIMEOUT, debounce=50)
+    shake.trigger(0, 0, 0)
+    for time, count in ((100, 1), (120, 2), (300, 3)):
+        shake.value("leak", time, count, 0)
+        shake.trigger(time, count, 0)
+    assert [(c.edge, c.missed) for c in shake.finished(0)] == [(Edge(100, 1), 0), (Edge(300, 3), 0)]
+
+
+def test_what_stands_from_cycle_to_cycle_is_read_at_once_and_a_serial_number_never_stands() -> None:
+    shake = Handshake("cycle", ["@in.0", "@resource.tool"], TIMEOUT)
+    shake.trigger(0, False, 0)
+    for role, value in (("@in.0", "S1"), ("@resource.tool", "T1")):
+        shake.value(role, 90, value, 0)
+    shake.trigger(100, True, 0)
+    assert len(shake.finished(0)) == 1
+    shake.trigger(150, False, 0)
+    shake.trigger(200, True, 0)
+    assert shake.to_read(0) == ["@resource.tool"]
+    assert shake.to_read(0) == []
+    assert shake.to_read(TIMEOUT // 2) == ["@in.0"]
+    shake.answer("@resource.tool", 90, "T1", 0)
+    shake.answer("@in.0", 90, "S1", 0)
+    (found,) = shake.finished(TIMEOUT)
+    assert (found.unknown, {role: taken.value for role, taken in found.values.items()}) == (
+        ["@in.0"],
+        {"@resource.tool": "T1"},
+    )
+
+
+def test_a_read_that_came_too_late_for_the_edge_does_not_count() -> None:
+    shake = Handshake("cycle", ["@resource.tool"], TIMEOUT)
+    shake.trigger(0, False, 0)
+    shake.trigger(200, True, 0)
+    assert shake.to_read(0) == ["@resource.tool"]
+    shake.answer("@resource.tool", 201, "T2", 0)
+    assert [c.unknown for c in shake.finished(TIMEOUT)] == [["@resource.tool"]]

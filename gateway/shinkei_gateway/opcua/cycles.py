@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from shinkei_gateway.cycle import Unreadable, counter_of, operation_of, read_operation
-from shinkei_gateway.handshake import OPERATION, Cycle, Handshake
+from shinkei_gateway.cycle import Meaning, PartRole, Side, Unreadable, counter_of, operation_of, read_operation
+from shinkei_gateway.handshake import IN, OPERATION, OUT, Cycle, Handshake
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
-from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.opcua.settings import HandshakeNodes, OpcuaSource, PartNode
 from shinkei_gateway.quarantine import refused
 
 KEPT_RAW = 16
@@ -26,11 +26,10 @@ class Cycles:
         self._raw: dict[tuple[str, str], deque[tuple[int, Any, int]]] = {}
         self._cause = "gateway_down"
         self._handshakes = {
-            h.name: Handshake(
-                h.name, ([OPERATION] if h.operation else []) + list(h.readings), int(h.timeout * 1e9), counter_of
-            )
+            h.name: Handshake(h.name, list(h.nodes()), int(h.timeout * 1e9), counter_of, int(h.debounce * 1e9))
             for h in source.handshakes
         }
+        self._meanings = {h.name: meaning_of(h) for h in source.handshakes}
 
     def disconnected(self, cause: str) -> None:
         """What comes next is from a new connection."""
@@ -79,6 +78,10 @@ class Cycles:
         for handshake in self._handshakes.values():
             handshake.wait_again(now)
 
+    def bounced(self) -> dict[str, int]:
+        """Edges so far that were taken as one with the edge before, by handshake."""
+        return {name: handshake.bounced for name, handshake in self._handshakes.items() if handshake.bounced}
+
     def state(self) -> dict[str, Any]:
         """For the resume state: with the values that may belong to an edge not seen yet, as a server says them only once."""
         states = {name: handshake.state() for name, handshake in self._handshakes.items()}
@@ -106,7 +109,7 @@ class Cycles:
             counter = "" if cycle.edge.counter is None else f" {cycle.edge.counter}"
             where, time = f"handshake {name}{counter}", cycle.edge.time
             return refused(self._name, self._machine, where, raw, taken.value.error, received, time=time)
-        return operation_of(self._machine, name, cycle, received)
+        return operation_of(self._machine, name, cycle, received, self._meanings[name])
 
     def _gaps(self, name: str, cycle: Cycle, received: int) -> list[Draft]:
         since = cycle.previous.time if cycle.previous else cycle.edge.time
@@ -125,6 +128,20 @@ class Cycles:
     ) -> Draft:
         more: dict[str, Any] = {"at_least": count, "channels": channels, "detail": detail, "kind": "production"}
         return gap(self._machine, cause, since, cycle.edge.time, received, **more)
+
+
+def meaning_of(handshake: HandshakeNodes) -> Meaning:
+    """What the nodes of a handshake say beside the operation's text."""
+    sides: tuple[tuple[Side, str, list[PartNode]], ...] = (
+        ("inputs", IN, handshake.inputs),
+        ("outputs", OUT, handshake.outputs),
+    )
+    parts = [
+        PartRole(f"{prefix}{at}", side, part.type, part.item, part.quantity, part.unit)
+        for side, prefix, nodes in sides
+        for at, part in enumerate(nodes)
+    ]
+    return Meaning(handshake.kind, parts, dict(handshake.results))
 
 
 def _content(item: Item, sample: Sample) -> Any:

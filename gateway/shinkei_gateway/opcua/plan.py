@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shinkei_gateway.handshake import OPERATION
 from shinkei_gateway.opcua.settings import OpcuaSource, SignalNode, deadband_of
 from shinkei_gateway.state import COMPANIONS
 
@@ -46,11 +45,9 @@ def plan(source: OpcuaSource) -> list[Item]:
     for handshake in source.handshakes:
         name = handshake.name
         items.append(Item(handshake.trigger, "trigger", name, f"@{name}", sampling, queue, name))
-        if handshake.operation is not None:
-            items.append(Item(handshake.operation, "cycle", OPERATION, f"@{name}.operation", sampling, queue, name))
         items += [
-            Item(node, "cycle", reading, f"@{name}.{reading}", sampling, queue, name)
-            for reading, node in handshake.readings.items()
+            Item(node, "cycle", role, f"@{name}.{role.lstrip('@')}", sampling, queue, name)
+            for role, node in handshake.nodes().items()
         ]
     return items
 

@@ -8,11 +8,14 @@ from typing import Literal
 
 from shinkei_events.errors import BadConfig
 from shinkei_events.model.machine import State
+from shinkei_events.model.operation import OperationKind, Result, UnitType
 from shinkei_events.settings import Duration
+from shinkei_gateway.handshake import IN, OPERATION, OUT, PRODUCT, RESOURCE, RESULT
 from shinkei_gateway.machine_json import Medium, SetupType
 from shinkei_gateway.strict import SourceSettings, Strict, address, machine_id, once
 
 NODE = re.compile(r"(?:nsu=[^;]+;)?(?:i=\d+|s=.+|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]+)", re.DOTALL)
+ResourceName = Literal["tool", "recipe", "program", "fixture", "operator_group"]
 QUEUE_MIN, QUEUE_MAX = 10, 10_000
 
 
@@ -64,11 +67,23 @@ class EnergyNode(Strict, frozen=True):
     unit: str
 
 
+class PartNode(Strict, frozen=True):
+    """``node`` holds the id of a part (or a list of them, or empty text: none). ``item``: what it is; ``unit``: of ``quantity``."""
+
+    node: str
+    type: UnitType = "serial"
+    item: str | None = None
+    quantity: float = 1.0
+    unit: str | None = None
+
+
 class HandshakeNodes(Strict, frozen=True):
     """When ``trigger`` rises (a counter changes, a flag becomes true) a cycle is done: its values become one operation.
 
-    ``operation``: a text node with the operation as JSON; ``readings``: name to node, added to its readings. What has not
-    come ``timeout`` after the edge is unknown.
+    ``operation``: a text node with the operation as JSON; ``readings``: name to node, added to its readings. ``inputs``, ``outputs``,
+    ``resources`` (tool, recipe, program, fixture, operator_group), ``product``, ``result``: nodes that say what the text does not;
+    ``results``: a machine's own code to a result; ``kind``: where no text says it. What has not come ``timeout`` after the edge is
+    unknown. Edges closer than ``debounce`` are one.
     """
 
     name: str
@@ -76,6 +91,22 @@ class HandshakeNodes(Strict, frozen=True):
     operation: str | None = None
     readings: dict[str, str] = {}
     timeout: Duration = Duration(2.0)
+    debounce: Duration = Duration(0.0)
+    kind: OperationKind = "process"
+    inputs: list[PartNode] = []
+    outputs: list[PartNode] = []
+    resources: dict[ResourceName, str] = {}
+    product: str | None = None
+    result: str | None = None
+    results: dict[str, Result] = {}
+
+    def nodes(self) -> dict[str, str]:
+        """Role to node, of everything that belongs to an edge."""
+        one = {OPERATION: self.operation, PRODUCT: self.product, RESULT: self.result}
+        found = {role: node for role, node in one.items() if node is not None} | self.readings
+        for prefix, parts in ((IN, self.inputs), (OUT, self.outputs)):
+            found |= {f"{prefix}{at}": part.node for at, part in enumerate(parts)}
+        return found | {RESOURCE + name: node for name, node in self.resources.items()}
 
 
 class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", tag="opcua"):
@@ -141,11 +172,14 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
     for at, handshake in enumerate(source.handshakes):
         here = f"{where}.handshakes[{at}]"
         node_id(f"{here}.trigger", handshake.trigger)
-        node_id(f"{here}.operation", handshake.operation)
-        for name, node in handshake.readings.items():
-            node_id(f"{here}.readings.{name}", node)
-        if handshake.operation is None and not handshake.readings:
-            raise BadConfig(here, handshake.name, "an operation node or readings: an edge without values says nothing")
+        for role, node in handshake.nodes().items():
+            node_id(f"{here}.{role if role.startswith('@') else f'readings.{role}'}", node)
+        if any(name.startswith("@") for name in handshake.readings):
+            raise BadConfig(f"{here}.readings", min(handshake.readings), "names that do not begin with @")
+        if not handshake.nodes():
+            raise BadConfig(
+                here, handshake.name, "an operation node, readings or parts: an edge without values says nothing"
+            )
 
 
 def deadband_of(wish: float | str | None) -> tuple[str, float]:

@@ -33,7 +33,14 @@ from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.translate import Translated, Translator
 from shinkei_gateway.quarantine import quarantined
 from shinkei_gateway.taking import Taker
-from shinkei_gateway.telemetry import NodesRefused, QueuesShort, SourceConnected, SourceCrashed, SourceLost
+from shinkei_gateway.telemetry import (
+    EdgesBounced,
+    NodesRefused,
+    QueuesShort,
+    SourceConnected,
+    SourceCrashed,
+    SourceLost,
+)
 
 TICK_S = 0.25
 REFUSED_AGAIN_S = 10.0
@@ -71,6 +78,7 @@ class OpcuaMachine:
         self._away_since: float | None = time.monotonic()
         self._is_away_told = self._is_loss_told = self._is_short_told = False
         self._connections = self._resumptions = 0
+        self._bounced: dict[str, int] = {}
         self._values = 0
         self._error = ""
 
@@ -107,6 +115,7 @@ class OpcuaMachine:
             "sampling_s": max((one.sampling for one in revised), default=0.0), "queue": min((one.queue for one in revised), default=0),
             "covers_s": covers if revised else 0.0, "promised_s": float(self._settings.outage),
             "short": dict(list(self._monitored.short_of(self._settings.outage).items())[:20]),
+            "bounced": dict(self._bounced),
             "publish_requests": self._state.limit if self._state is not None else 0,
             "refused": {self._items[handle].node: reason for handle, reason in dict(self._monitored.refused).items()},
         }  # fmt: skip
@@ -281,6 +290,10 @@ class OpcuaMachine:
                 self._translator.answer(item, sample_of(value))
         if (found := self._translator.idle(self._clock(), time.monotonic_ns())) is not None:
             self._put(found)
+        for name, count in self._translator.bounced.items():
+            if count != self._bounced.get(name):
+                self._bounced[name] = count
+                emit(EdgesBounced(self.name, name, count))
 
     # ---- what the publish loop tells -------------------------------------------------------------------------------------
     def take(self, message: Message) -> asyncio.Future[None] | None:

@@ -216,6 +216,11 @@ class Translator:
         if sample.source_time is not None and sample.value is not None and sample.error is None:
             self._cycles.answer(item, sample, sample.source_time)
 
+    @property
+    def bounced(self) -> dict[str, int]:
+        """Edges taken as one with the edge before, by handshake."""
+        return self._cycles.bounced()
+
     def resume(self) -> dict[str, Any]:
         """What must be durable with the values."""
         return {
