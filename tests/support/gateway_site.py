@@ -16,8 +16,8 @@ def write_site(
     lines = ["[site]", 'id = "test"']
     if bootstrap is not None:
         lines += ["[log]", f'bootstrap = "{bootstrap}"']
-    lines += ["[gateway]", 'id = "gw-test"', 'frame_age = "20ms"']
-    lines += [f"{key} = {_toml(value)}" for key, value in gateway.items()]
+    lines += ["[gateway]", 'id = "gw-test"']
+    lines += [f"{key} = {_toml(value)}" for key, value in ({"frame_age": "20ms"} | gateway).items()]
     for name, source in sources.items():
         lines += [f"[gateway.sources.{name}]", *(f"{key} = {_toml(value)}" for key, value in source.items())]
     path = folder / "plant.toml"
