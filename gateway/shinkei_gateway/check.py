@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from shinkei_events.settings import PlantFile, section
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.dial import connection as connection_of
 from shinkei_gateway.mqtt.settings import MqttSource
+from shinkei_gateway.opcua.check import clock_problems, clock_skew
 from shinkei_gateway.opcua.monitored import Monitored
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.settings import FileSource, GatewaySettings, Source, sources_of
+from shinkei_gateway.shards import forgotten
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.topic import filters
 
@@ -27,10 +30,19 @@ COLUMNS = ("what", "state", "detail")
 
 
 def try_sources(plant: PlantFile) -> list[dict[str, Any]]:
-    """One row a source: ``state`` ok, wrong (it answers, but some of what is configured is not there) or absent."""
+    """One row a source (and one a forgotten spool): ``state`` ok, wrong (it answers, but some of what is configured is not there) or absent."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    sources = sources_of(section(plant, "gateway", GatewaySettings))
-    return asyncio.run(_all(sources, plant))
+    settings = section(plant, "gateway", GatewaySettings)
+    return [*asyncio.run(_all(sources_of(settings), plant)), *_forgotten(plant, settings)]
+
+
+def _forgotten(plant: PlantFile, settings: GatewaySettings) -> list[dict[str, Any]]:
+    """Spools of shards that no source names any more: what they have not sent waits there."""
+    return [
+        {"what": f"gateway.shard {shard}", "state": "wrong", "detail": f"its spool is here and no source names it: "
+         f"`shinkei gateway run --shard {shard}` sends what is left; when /health says backlog 0, delete {folder}"}
+        for shard, folder in forgotten(plant, settings)
+    ]  # fmt: skip
 
 
 async def _all(sources: dict[str, Source], plant: PlantFile) -> list[dict[str, Any]]:
@@ -65,6 +77,7 @@ async def _opcua(name: str, source: OpcuaSource) -> tuple[str, str]:
         problems += [f"{items[handle].node}: {reason}" for handle, reason in monitored.refused.items()]
         values = await session.read([session.resolve(items[handle].node) for handle in watched])
         good = sum(sample_of(value).status < 0x8000_0000 for value in values)
+        problems += clock_problems(await clock_skew(session, time.time_ns), source.clock_limit)
     finally:
         await session.close()
     if monitored.covers() < source.outage:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from shinkei_events.errors import BadConfig
+from shinkei_events.errors import BadConfig, Full
 from shinkei_events.health import Health
 from shinkei_events.identity import new_epoch
 from shinkei_events.model.numbered import StreamClosed
@@ -43,7 +43,16 @@ from shinkei_gateway.reload import read_again
 from shinkei_gateway.replay import Replays
 from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
 from shinkei_gateway.settings import GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
-from shinkei_gateway.shards import address_of, books_file, concerns, credit_of, part_name, session_file, spool_folder
+from shinkei_gateway.shards import (
+    address_of,
+    books_file,
+    concerns,
+    credit_of,
+    forgotten,
+    part_name,
+    session_file,
+    spool_folder,
+)
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.source import SparkplugHost
 from shinkei_gateway.spool.commit import GroupCommit
@@ -63,6 +72,7 @@ from shinkei_gateway.telemetry import (
 BOOKS_EVERY_S = 2.0
 HEALTH_EVERY_S = 0.5
 REST_ENDS_S = 1.5
+APPLY_S = 8.0
 HOST_CLOCK_STEP_NS = 1_000_000_000
 MOVED = "@moved"
 
@@ -74,7 +84,8 @@ def run(plant: PlantFile, stop: threading.Event, shard: str | None = None) -> No
     shards = shards_of(settings)
     if shard is None and len(shards) > 1:
         raise BadConfig("--shard", "", f"this gateway has shards {', '.join(shards)}: each is a process of its own")
-    if shard is not None and shard not in shards:
+    known = {*shards, *(name for name, _ in forgotten(plant, settings))}
+    if shard is not None and shard not in known:
         raise BadConfig("--shard", shard, f"is none of this gateway's shards: {', '.join(shards)}")
     folder = spool_folder(plant, settings, shard or settings.shard)
     lock = FolderLock(folder)
@@ -199,7 +210,15 @@ class Gateway:
         return concerns(command.request, self._settings, self._shard, self._sources.get, self._spool.streams())
 
     async def _apply(self, _command: Command) -> dict[str, Any]:
-        return await self.reload()
+        """Waits a while only: with a full disk a reload ends when there is room, and room comes by sending, which goes on here."""
+        self._reloading = asyncio.create_task(self.reload())
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._reloading), APPLY_S)
+        except TimeoutError:
+            self._reloading.add_done_callback(_told)
+            raise Full(
+                "plant.toml is being taken, but the disk has not kept all of what was read before; look again"
+            ) from None
 
     async def reload(self) -> dict[str, Any]:
         """Read plant.toml again and change what is different. Raises `BadConfig`: then nothing has changed."""
@@ -242,11 +261,8 @@ class Gateway:
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _hang_up(self) -> None:
-        self._reloading = asyncio.create_task(self._reload_or_tell())
-
-    async def _reload_or_tell(self) -> None:
-        with contextlib.suppress(BadConfig):  # told, and shown on /health
-            await self.reload()
+        self._reloading = asyncio.create_task(self.reload())
+        self._reloading.add_done_callback(_told)
 
     # ---- what happens --------------------------------------------------------------------------------------------------
     def _durable(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -293,6 +309,12 @@ class Gateway:
 
 def _epoch() -> str:
     return new_epoch(time.time_ns() // 1_000_000, random.SystemRandom().getrandbits(74))
+
+
+def _told(reloading: asyncio.Task[dict[str, Any]]) -> None:
+    """Nobody waits for the answer: what was refused is an event, and on /health."""
+    if not reloading.cancelled() and not isinstance(reloading.exception(), BadConfig | None):
+        reloading.result()
 
 
 def _names(names: list[str]) -> str:

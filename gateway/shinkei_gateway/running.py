@@ -76,6 +76,8 @@ class RunningSources:
         changed = sorted(name for name, settings in now.items() if name in wanted and wanted[name] != settings)
         before = self.machines()
         await self._end([*removed, *changed])
+        if removed or changed:
+            await self._settled()
         added = sorted(set(wanted) - set(now))
         for name in [*changed, *added]:
             self._start(name, wanted[name])
@@ -83,7 +85,7 @@ class RunningSources:
         return Difference(added, changed, removed, same, sorted(before - self.machines()))
 
     async def stop(self) -> None:
-        """End all."""
+        """End all. Does not wait for the disk: it may be full."""
         await self._end(list(self._running))
 
     def _start(self, name: str, settings: msgspec.Struct) -> None:
@@ -96,8 +98,6 @@ class RunningSources:
         for running in ending:
             running.stop.set()
         await end_tasks([running.task for running in ending], END_S)
-        if ending:
-            await self._settled()
 
 
 async def end_tasks(tasks: list[asyncio.Task[None]], within: float) -> None:

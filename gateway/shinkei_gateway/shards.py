@@ -24,6 +24,13 @@ def spool_folder(plant: PlantFile, settings: GatewaySettings, shard: str) -> Pat
     return plant.dir / "spool" / settings.id / shard
 
 
+def forgotten(plant: PlantFile, settings: GatewaySettings) -> list[tuple[str, Path]]:
+    """Shards that have segments here and no source in the file any more, with their folders."""
+    folders = sorted(path.parent for path in (plant.dir / "spool" / settings.id).glob("*/*.seg"))
+    named = set(shards_of(settings))
+    return [(folder.name, folder) for folder in dict.fromkeys(folders) if folder.name not in named]
+
+
 def books_file(folder: Path) -> Path:
     """Where the books of the spool in ``folder`` are."""
     return folder.with_name(f"{folder.name}.books.json")

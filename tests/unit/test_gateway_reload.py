@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from shinkei_events.settings import Secret, load_plant, section, strict
 from shinkei_gateway.forward import CREDIT_BYTES
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.reload import read_again
+from shinkei_gateway.run import run
 from shinkei_gateway.running import RunningSources
 from shinkei_gateway.settings import GatewaySettings, in_shard, shards_of, sources_of
-from shinkei_gateway.shards import address_of, concerns, credit_of, part_name
+from shinkei_gateway.shards import address_of, concerns, credit_of, forgotten, part_name, spool_folder
 from tests.support.gateway_site import write_site
 
 
@@ -141,6 +143,20 @@ def test_all_sources_of_a_machine_sit_in_one_shard() -> None:
     with pytest.raises(BadConfig, match=r"gateway\.sources\.cell\.shard.*machine P is in shard 0 by source one"):
         gateway(one=press(), cell=cell)
     assert shards_of(gateway(one=press(shard="b"), cell=cell)) == ["0", "b"]
+
+
+def test_a_spool_that_no_source_names_any_more_is_told_and_can_still_be_sent(tmp_path: Path) -> None:
+    plant = load_plant(write_site(tmp_path, {"one": press(shard="b")}), tmp_path)
+    settings = section(plant, "gateway", GatewaySettings)
+    for shard in ("0", "b", "old"):
+        folder = spool_folder(plant, settings, shard)
+        folder.mkdir(parents=True)
+        (folder / "000000000001.seg").touch()
+    assert forgotten(plant, settings) == [("old", spool_folder(plant, settings, "old"))]
+    with pytest.raises(BadConfig, match=r"--shard = 'nobody'"):
+        run(plant, threading.Event(), "nobody")
+    with pytest.raises(BadConfig, match="each is a process of its own"):
+        run(plant, threading.Event())
 
 
 def test_fewer_writers_than_shards_are_wrong() -> None:
