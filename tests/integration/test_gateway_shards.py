@@ -126,6 +126,7 @@ def test_a_shard_and_a_source_are_added_while_the_others_go_on(plant: Plant, kaf
             ),
             60,
         )
+        reader.read(lambda seen: seen.holes == {})
         code, books = plant.say("gateway", "reconcile")
         assert code == 0
         assert {row["source"] for row in books} >= {"one", "two", "three", "four"}
