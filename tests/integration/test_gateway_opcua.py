@@ -15,7 +15,7 @@ from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
 from shinkei_gateway.opcua.publish_loop import OUTSTANDING, UNDURABLE
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.opcua.source import OpcuaMachine
+from shinkei_gateway.opcua.source import REFUSED_AGAIN_S, OpcuaMachine
 from tests.support.completeness import Verdict, compare
 from tests.support.counting_machine import URI, CountingMachine, settings
 from tests.support.fake_intake import FakeIntake
@@ -227,6 +227,60 @@ def test_a_node_that_fails_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch)
             await eventually_async(lambda: intake.readings("t4"))
             assert made.health()["refused"] == {}
             assert made.health()["connections"] == connections
+
+    check(test)
+
+
+def test_a_node_that_goes_away_and_returns_is_heard_of_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shinkei_gateway.opcua.source.REFUSED_AGAIN_S", 0.3)
+
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake)) as made:
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            node = machine._server.get_node(machine._nodes["t3"])
+            await machine._server.delete_nodes([node])
+            await eventually_async(lambda: made.health()["refused"])
+            assert intake.readings("t3")[-1].status & 0xFFFF0000 in (0x80330000, 0x80340000)
+            index = await machine._server.get_namespace_index(URI)
+            await machine._node("t3", index, 7, ua.VariantType.Int64)
+            await eventually_async(lambda: not made.health()["refused"])
+            await machine.step()
+            await all_came(machine, intake)
+            assert made.health()["connections"] == 1
+        (gap,) = intake.gaps()
+        assert gap["channels"] == ["t3"], "what happened to it meanwhile nobody knows"
+
+    check(test)
+
+
+def test_a_server_that_tells_of_its_nodes_is_not_waited_for() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        events = await machine._server.get_event_generator(ua.ObjectIds.GeneralModelChangeEventType)
+        async with running(source(machine.url, intake, tags=5)) as made:  # t4 is not there yet
+            await connected(made)
+            index = await machine._server.get_namespace_index(URI)
+            await machine._node("t4", index, 7, ua.VariantType.Int64)
+            await events.trigger()
+            await eventually_async(lambda: intake.readings("t4"), REFUSED_AGAIN_S / 2)
+
+    check(test)
+
+
+def test_a_deadband_is_the_servers_and_a_promise_it_cannot_keep_is_said() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        async with running(source(machine.url, intake, deadband=4.5, queue=20)) as made:
+            await connected(made)
+            for _ in range(10):
+                await machine.step()
+            await eventually_async(lambda: intake.readings("t0"))
+            await machine.cycle()
+            await eventually_async(lambda: intake.drafts(Operation))
+            assert len(intake.readings("t0")) < 5, "each step is smaller than the deadband"
+            health = made.health()
+            assert health["covers_s"] < health["promised_s"]
+            assert f"nsu={URI};s=t0" in health["short"]
 
     check(test)
 

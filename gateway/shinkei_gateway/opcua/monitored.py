@@ -90,7 +90,7 @@ class Monitored:
     async def watch_model(self, session: Session, subscription: int) -> bool:
         """Be told when nodes come and go (GeneralModelChangeEvent, Part 3 §9.32); False when the server does not offer it."""
         filter_ = ua.EventFilter(
-            SelectClauses=[_event_field("EventType")], WhereClause=_of_type(ObjectIds.BaseModelChangeEventType)
+            SelectClauses=[_event_field("EventType")], WhereClause=_of_type(ObjectIds.GeneralModelChangeEventType)
         )
         params = ua.MonitoringParameters(
             ClientHandle=EVENTS_HANDLE, SamplingInterval=0.0, Filter=filter_, QueueSize=10, DiscardOldest=True
