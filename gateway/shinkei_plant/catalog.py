@@ -103,7 +103,7 @@ class Characteristic(NamedTuple):
 MACHINES = (
     Machine("OP10", "鋳造", "Casting", 5.4, 6, 60.0, 260.0, (Stop("die_lubrication", "HELD", 25.0, 3.0), Stop("casting_jam", "ABORTED", 140.0, 1.0)), 9.0, 46.0),
     Machine("OP20", "切削", "Machining", 5.9, 8, 75.0, 220.0, (Stop("chip_jam", "HELD", 30.0, 3.0), Stop("spindle_fault", "ABORTED", 160.0, 0.6)), 2.4, 14.5),
-    Machine("OP30", "洗浄", "Washing", 5.3, 8, 0.0, 380.0, (Stop("filter_check", "HELD", 22.0, 1.0),), 3.0, 11.0, "mqtt"),
+    Machine("OP30", "洗浄", "Washing", 5.3, 8, 0.0, 380.0, (Stop("filter_check", "HELD", 22.0, 1.0),), 3.0, 11.0, "sparkplug"),
     Machine("OP40", "圧入", "Press fit", 5.5, 8, 35.0, 210.0, (Stop("part_misplaced", "HELD", 18.0, 4.0), Stop("press_overload", "ABORTED", 90.0, 0.6)), 1.2, 6.5),
     Machine("OP50", "モーター組立", "Motor assembly", 5.5, 8, 40.0, 200.0, (Stop("screw_jam", "HELD", 20.0, 4.0), Stop("feeder_empty", "HELD", 35.0, 1.0)), 0.9, 3.8),
     Machine("OP60", "リーク検査", "Leak test", 5.4, 8, 20.0, 320.0, (Stop("adapter_check", "HELD", 16.0, 1.0),), 0.6, 1.9),

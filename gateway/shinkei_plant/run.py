@@ -29,6 +29,7 @@ from shinkei_plant.opcua_server import MachineServer, SignalNode
 from shinkei_plant.player import Cuts, Player, Sink
 from shinkei_plant.recording import play_recording
 from shinkei_plant.settings import PlantSettings
+from shinkei_plant.sparkplug_device import SparkplugDevice
 from shinkei_plant.truth import TruthWriter
 
 _SLOTS = {
@@ -64,7 +65,9 @@ def run_settings(settings: PlantSettings, folder: Path, stop: threading.Event) -
 
 
 def _broker(settings: PlantSettings, folder: Path) -> Broker | None:
-    wanted = settings.line and not settings.broker and any(MACHINE[name].protocol == "mqtt" for name in settings.served)
+    wanted = (
+        settings.line and not settings.broker and any(MACHINE[name].protocol != "opcua" for name in settings.served)
+    )
     return Broker(settings.host, settings.port("broker"), folder / "broker") if wanted else None
 
 
@@ -145,8 +148,10 @@ class Plant:
 
     def _sink(self, name: str) -> Sink:
         settings = self._settings
+        url = settings.broker or f"mqtt://{settings.host}:{settings.port('broker')}"
+        if MACHINE[name].protocol == "sparkplug":
+            return SparkplugDevice(name, url)
         if MACHINE[name].protocol == "mqtt":
-            url = settings.broker or f"mqtt://{settings.host}:{settings.port('broker')}"
             return MqttDevice(name, url, version5=self._broker.is_mosquitto if self._broker else settings.mqtt == "5")
         return MachineServer(name, settings.host, settings.port(name))
 
@@ -159,7 +164,7 @@ class Plant:
         if heard:
             await asyncio.sleep(_SETTLE_S)  # a client subscribes to its nodes and topics one after the other
         for sink in sinks:
-            if isinstance(sink, MqttDevice):
+            if isinstance(sink, MqttDevice | SparkplugDevice):
                 sink.go()
         emit(telemetry.PlantLive(time.monotonic() - began, heard))
 

@@ -14,6 +14,7 @@ from shinkei_plant import catalog
 from shinkei_plant.broker import find_mosquitto
 from shinkei_plant.catalog import CHARACTERISTICS, LINE_PATH, MACHINES, MATERIALS, PRODUCTS, REASONS, SIGNALS
 from shinkei_plant.nodes import reading_node, uri
+from shinkei_plant.sparkplug_names import ENERGY, GROUP, HOST_ID, OPERATION, SETUP, STATES, node_of
 
 ENDPOINTS = (*(machine.name for machine in MACHINES if machine.protocol == "opcua"), "broker")
 """Names of the ports that the line needs: one for each OPC UA machine, one for the MQTT broker."""
@@ -63,6 +64,7 @@ def _gateway(ports: Mapping[str, int], history: Path | None, broker: str) -> str
     text = [_table("gateway", id="gw-01"), _table("gateway.spool", keep_until="stored", keep_after="0s")]
     text += [_opcua(machine.name, ports[machine.name]) for machine in MACHINES if machine.protocol == "opcua"]
     text.append(_mqtt(broker, ports.get("broker", 1883)))
+    text.append(_sparkplug(broker, ports.get("broker", 1883)))
     if history is not None:
         text.append(_table("gateway.sources.past", type="file", path=str(history)))
     return "\n".join(text)
@@ -129,6 +131,27 @@ def _mqtt(broker: str, port: int) -> str:
         values["queue"] = "unlimited"  # true of our own mosquitto (see `broker`); of another one nobody knows
     values["machines"] = [machine.name for machine in MACHINES if machine.protocol == "mqtt"]
     return _table("gateway.sources.devices", **values, topics=topics)
+
+
+def _sparkplug(broker: str, port: int) -> str:
+    names = [machine.name for machine in MACHINES if machine.protocol == "sparkplug"]
+    metrics: list[dict[str, str]] = [{"filter": "Process/+", "as": "signal", "signal": "{1}"}]
+    metrics += [{"filter": metric, "as": role} for metric, role in STATES.items()]
+    metrics += [
+        {"filter": ENERGY, "as": "energy", "medium": "electricity", "unit": "kWh"},
+        {"filter": OPERATION, "as": "operation"},
+        {"filter": SETUP, "as": "setup"},
+    ]
+    values: dict[str, Any] = {
+        "type": "sparkplug",
+        "url": broker or f"mqtt://127.0.0.1:{port}",
+        "client_id": "shinkei-gw-01-sparkplug",
+        "role": "primary",
+        "host_id": HOST_ID,
+        "group_ids": [GROUP],
+        "machines": {f"{GROUP}/{node_of(name)}": name for name in names},
+    }
+    return _table("gateway.sources.washing", **values, metrics=metrics)
 
 
 def _plant(

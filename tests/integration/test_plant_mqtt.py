@@ -65,7 +65,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 def test_a_subscriber_gets_the_ledger(broker: Broker, tmp_path: Path) -> None:
     """With mosquitto even what the line does before anybody listens: it waits. amqtt cannot say, so the subscriber is first."""
     settings = PlantSettings(
-        seed=2, speed=20.0, calm=True, machines=("OP30", "OP80"), broker=f"mqtt://127.0.0.1:{broker.port}", ports=plant_ports(),
+        seed=2, speed=20.0, calm=True, machines=("OP80",), broker=f"mqtt://127.0.0.1:{broker.port}", ports=plant_ports(),
         ledger=tmp_path / "ledger", mqtt="5" if broker.is_mosquitto else "3.1.1", length=Duration(150.0), wait=Duration(20.0),
     )  # fmt: skip
     subscriber = None if broker.is_mosquitto else Subscriber(broker.port)
@@ -74,11 +74,11 @@ def test_a_subscriber_gets_the_ledger(broker: Broker, tmp_path: Path) -> None:
         subscriber = subscriber or Subscriber(broker.port)
         try:
             eventually(lambda: detail(tmp_path, "done"), 40)
-            eventually(lambda: len(subscriber.lines) >= sum(1 for _ in ledger.read(tmp_path / "ledger")) > 700, 20)
+            eventually(lambda: len(subscriber.lines) >= sum(1 for _ in ledger.read(tmp_path / "ledger")) > 250, 20)
         finally:
             subscriber.close()
     written = list(ledger.read(tmp_path / "ledger"))
-    for machine in ("OP30", "OP80"):
+    for machine in ("OP80",):
         told = [line for line in subscriber.lines if line["m"] == machine]
         expected = [line for line in written if line["m"] == machine]
         # the first state is published when somebody listens; the values that stand with it follow
@@ -122,7 +122,7 @@ def test_an_offline_session_loses_nothing_at_our_mosquitto(tmp_path: Path) -> No
 def test_the_plant_starts_its_broker_again(tmp_path: Path) -> None:
     import psutil
 
-    settings = PlantSettings(calm=True, machines=("OP30",), ports=plant_ports(), wait=Duration(0.0))
+    settings = PlantSettings(calm=True, machines=("OP80",), ports=plant_ports(), wait=Duration(0.0))
     with running(settings, tmp_path):
         eventually(lambda: listens(settings.ports["broker"]), 20)
 

@@ -62,7 +62,8 @@ class Births:
             if metric.channel is not None:
                 spans = unproven if metric.is_signal else events
                 self._restated(machine, metric, message, default, fact, changes, spans, out)
-        machine.is_stale = False
+        if any(metric.channel is not None for metric in table.by_name.values()):
+            machine.is_stale = False
         self._unproven(machine, fact, unproven, events, out)
         if changes:
             self._say.states(machine, changes, fact.received, out)
@@ -100,7 +101,7 @@ class Births:
                   spans: dict[str, Span], out: Taken) -> None:  # fmt: skip
         """What a birth says of one metric, against what was known."""
         channel: Channel = metric.channel  # type: ignore[assignment]
-        if message.is_null and (channel.last is None or channel.value is None):
+        if message.is_null and (channel.last is None or (metric.is_signal and channel.value is None)):
             return  # never measured
         if message.is_historical or not (message.is_null or message.WhichOneof("value")):
             return

@@ -29,7 +29,7 @@ from shinkei_gateway.quarantine import refused
 from shinkei_gateway.sparkplug.machines import Machine
 from shinkei_gateway.sparkplug.tables import Metric, status_of
 from shinkei_gateway.sparkplug.topic import NodeId
-from shinkei_gateway.state import Change
+from shinkei_gateway.state import COMPANIONS, Change
 
 CONTENT = "application/x-protobuf"
 _SAID: dict[str, type[Said]] = {"operation": OperationSaid, "setup": SetupSaid}
@@ -77,7 +77,7 @@ class Sayings:
                 return
             if metric.channel is not None:
                 metric.channel.last, metric.channel.value, metric.channel.is_stale = time, value, False
-            if metric.how is None or value is None:
+            if metric.how is None or (value is None and metric.how.as_ not in COMPANIONS):
                 return
             if metric.how.as_ in ("operation", "setup", "energy"):
                 out.items.append(_event(machine.name, metric, value, time, received))

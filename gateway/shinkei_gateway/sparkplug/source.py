@@ -41,6 +41,8 @@ from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnecte
 BATCH = 500
 TICK_S = 0.25
 MOST_TOPICS = 100_000
+LAST_WORDS_S, QUIET_S = 0.6, 0.1
+"""How long a host that ends still listens, and after which silence it goes at once."""
 
 
 class SparkplugHost:
@@ -57,6 +59,7 @@ class SparkplugHost:
         self._backoff = Backoff(settings.retry, uniform)
         self._addresses: dict[str, Address] = {}
         self._stamp = 0
+        self._is_leaving = False
         self._away_since: float | None = time.monotonic()
         self._is_away_told = self._is_loss_told = False
         self._connections = self._values = 0
@@ -114,7 +117,7 @@ class SparkplugHost:
     # ---- one connection ------------------------------------------------------------------------------------------------
     def _dial(self) -> Connection:
         """A clean session (tck-id-message-flow-phid-sparkplug-clean-session-*), with the host's death as its will."""
-        self._stamp = self._clock() // 1_000_000
+        self._stamp, self._is_leaving = self._clock() // 1_000_000, False
         host_id = self._settings.host_id
         will = None if host_id is None else state_message.will(host_id, self._stamp)
         return make(dial(self._settings, self._folder, keep_session=False, will=will), self._clock)
@@ -170,7 +173,7 @@ class SparkplugHost:
 
     async def _facts(self, connection: Connection, message: Message, taken: Taken) -> list[Fact]:
         if self._settings.host_id is not None and message.topic == state(self._settings.host_id):
-            if state_message.is_offline(message.payload):
+            if state_message.is_offline(message.payload) and not self._is_leaving:
                 await self._say_online(connection)  # tck-id-message-flow-hid-sparkplug-state-message-delivered
             return []
         try:
@@ -235,9 +238,20 @@ class SparkplugHost:
         """An intended end is said before the DISCONNECT (tck-id-operational-behavior-host-application-termination)."""
         host_id = self._settings.host_id
         if host_id is not None and not connection.lost.done():
+            self._is_leaving = True
             offline = state_message.payload(False, self._clock() // 1_000_000)
             with contextlib.suppress(NotConnected):
                 await connection.publish(state(host_id), offline, state_message.QOS, retain=True)
+                await self._last_words(connection)
+
+    async def _last_words(self, connection: Connection) -> None:
+        """What nodes said before they heard that we go; their deaths are our own doing and say nothing of the machines."""
+        until = time.monotonic() + LAST_WORDS_S
+        while time.monotonic() < until:
+            messages = await connection.take(BATCH, QUIET_S)
+            if not messages:
+                return
+            await self._take(connection, [one for one in messages if "/NDEATH/" not in one.topic])
 
     # ---- away ------------------------------------------------------------------------------------------------------------
     def _lost(self, reason: str) -> None:
