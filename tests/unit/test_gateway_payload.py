@@ -14,8 +14,9 @@ from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.mqtt.memory import Memory
-from shinkei_gateway.mqtt.payload import Mapping, matches, nanoseconds, pointer
+from shinkei_gateway.mqtt.payload import Mapping, matches, pointer
 from shinkei_gateway.mqtt.settings import TopicMap
+from shinkei_gateway.mqtt.times import nanoseconds
 
 T = 1_700_000_000_000_000_000
 TOPICS: list[dict[str, Any]] = [

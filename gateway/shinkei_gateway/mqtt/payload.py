@@ -1,20 +1,24 @@
-"""MQTT messages into readings and events: topic templates, JSON pointers, time units. Pure.
+"""MQTT messages into readings and events: topic templates, JSON pointers, formats, times. Pure.
 
-Whatever a payload holds, `Mapping.take` gives items or raises `BadInput`: the message then goes to quarantine.
+Whatever a payload holds, `Mapping.take` gives items or raises `BadInput`: the message then goes to quarantine. What a topic means is
+worked out once; a message of a known topic costs its decoding and little more.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from shinkei_events.errors import BadField
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import EnergySaid, OperationSaid, Said, SetupSaid, StateSaid, draft_of, parse
+from shinkei_gateway.mqtt.formats import MOST_BYTES, bounded, decoder
 from shinkei_gateway.mqtt.settings import TopicMap
+from shinkei_gateway.mqtt.times import nanoseconds
 from shinkei_gateway.quality import clean
 from shinkei_gateway.strict import MACHINE
 
@@ -24,10 +28,23 @@ _SAID: dict[str, type[Said]] = {
     "setup": SetupSaid,
     "energy": EnergySaid,
 }
-_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _LEVEL = re.compile(r"\{(\d+)\}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_json = msgspec.json.Decoder()
+_MOST_TOPICS = 100_000
+_Keys = tuple[str, ...]
+
+
+class _Plan(NamedTuple):
+    """What a topic means. ``signals``: pointers and names; ``quick``: one signal, its value and time members of a JSON object."""
+
+    how: TopicMap
+    machine: str
+    decode: Callable[[bytes], Any]
+    signals: tuple[tuple[_Keys, str], ...]
+    time: _Keys | None
+    status: _Keys | None
+    zone: ZoneInfo | None
+    quick: tuple[str, str, str, str | None] | None
+    """(signal, value's key, time's key, status's key)."""
 
 
 class Mapping:
@@ -36,7 +53,7 @@ class Mapping:
     def __init__(self, source: str, topics: list[TopicMap], machines: list[str]) -> None:
         self._source, self._machines = source, frozenset(machines)
         self._maps = [(topic, topic.filter.split("/")) for topic in topics]
-        self._found: dict[str, tuple[TopicMap, str, str] | None] = {}
+        self._found: dict[str, _Plan | None] = {}
 
     @property
     def filters(self) -> list[str]:
@@ -46,35 +63,92 @@ class Mapping:
     def machine(self, topic: str) -> str | None:
         """The machine that ``topic`` is about, or None."""
         found = self._lookup(topic)
-        return found[1] if found and MACHINE.fullmatch(found[1]) else None
+        return found.machine if found and MACHINE.fullmatch(found.machine) else None
+
+    def content_type(self, topic: str) -> str:
+        """Of the payloads on ``topic``, for a quarantine record."""
+        found = self._lookup(topic)
+        return _CONTENT[found.how.format if found else "json"]
 
     def take(self, topic: str, payload: bytes, received: int) -> list[Reading | Draft]:
-        """The reading or event of one message, perhaps with the quarantine record of its value."""
-        found = self._lookup(topic)
-        if found is None:
+        """The readings or event of one message, perhaps with quarantine records of single values."""
+        plan = self._found.get(topic) or self._lookup(topic)
+        if plan is None:
             raise BadField("topic", topic, "a topic that one of the source's filters knows")
-        how, machine, signal = found
-        if not MACHINE.fullmatch(machine) or (self._machines and machine not in self._machines):
-            raise BadField("topic", machine, "one of the source's machines")
-        if how.as_ != "signal":
-            return [draft_of(machine, parse(_SAID[how.as_], payload), received)]
-        reading, copy = clean(_reading(how, machine, signal, payload, received), self._source)
-        return [reading] if copy is None else [reading, copy]
+        if plan.quick is not None:
+            quick = _quick(plan, plan.quick, payload, received)
+            if quick is not None:
+                return [quick]
+        self._check(plan, payload)
+        if plan.how.as_ != "signal":
+            return [draft_of(plan.machine, _said(plan, payload), received)]
+        items: list[Reading | Draft] = []
+        for reading in _readings(plan, payload, received):
+            cleaned, copy = clean(reading, self._source)
+            items += [cleaned] if copy is None else [cleaned, copy]
+        return items
 
-    def _lookup(self, topic: str) -> tuple[TopicMap, str, str] | None:
-        if topic not in self._found:
-            if len(self._found) > 100_000:
-                self._found.clear()
-            levels = topic.split("/")
-            self._found[topic] = next(
-                (
-                    (how, _fill(how.machine, levels), _fill(how.signal or "", levels))
-                    for how, parts in self._maps
-                    if matches(parts, levels)
-                ),
-                None,
-            )
-        return self._found[topic]
+    def _check(self, plan: _Plan, payload: bytes) -> None:
+        if not MACHINE.fullmatch(plan.machine) or (self._machines and plan.machine not in self._machines):
+            raise BadField("topic", plan.machine, "one of the source's machines")
+        if len(payload) > MOST_BYTES:
+            raise BadField("$", len(payload), f"at most {MOST_BYTES} bytes of payload")
+
+    def _lookup(self, topic: str) -> _Plan | None:
+        if topic in self._found:
+            return self._found[topic]
+        if len(self._found) >= _MOST_TOPICS:
+            self._found.clear()
+        levels = topic.split("/")
+        how = next((how for how, parts in self._maps if matches(parts, levels)), None)
+        plan = self._found[topic] = None if how is None else self._plan(how, levels)
+        return plan
+
+    def _plan(self, how: TopicMap, levels: list[str]) -> _Plan:
+        machine, signal = _fill(how.machine, levels), _fill(how.signal or "", levels)
+        signals = tuple((keys(at), _fill(name, levels)) for at, name in how.values.items())
+        time = None if how.time is None else keys(how.time)
+        status = None if how.status is None else keys(how.status)
+        if how.members != "none":
+            signals = ((keys(how.value or ""), _fill(how.signal or "{member}", levels)),)
+        elif not signals:
+            signals = ((keys(how.value or ""), signal),)
+        known = MACHINE.fullmatch(machine) and (not self._machines or machine in self._machines)
+        quick = None
+        if how.as_ == "signal" and known and signal and how.format == "json" and how.time_unit != "iso":
+            value = signals[0][0] if not how.values and how.members == "none" else ()
+            if time is not None and len(time) == len(value) == 1 and (status is None or len(status) == 1):
+                quick = (signal, value[0], time[0], status[0] if status else None)
+        zone = ZoneInfo(how.zone) if how.zone else None
+        return _Plan(how, machine, decoder(how.format), signals, time, status, zone, quick)
+
+
+_CONTENT = {
+    "json": "application/json",
+    "text": "text/plain",
+    "cbor": "application/cbor",
+    "msgpack": "application/msgpack",
+}
+_json = msgspec.json.Decoder()
+_FACTOR = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_INFINITE = (float("inf"), float("-inf"))
+
+
+def _quick(plan: _Plan, quick: tuple[str, str, str, str | None], payload: bytes, received: int) -> Reading | None:
+    """The ordinary case without a detour: {"time": integer, "value": number}; None: whatever else it is, the long way says."""
+    signal, value_at, time_at, status_at = quick
+    try:
+        document = _json.decode(payload)
+        value, time = document[value_at], document[time_at]
+    except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError):
+        return None
+    kind = type(value)
+    if type(time) is not int or not (kind is int or (kind is float and value not in _INFINITE) or kind is bool):
+        return None
+    status = 0 if status_at is None else document.get(status_at, 0)
+    if type(status) is not int or not 0 <= status <= 0xFFFF_FFFF:
+        return None
+    return Reading(plan.machine, signal, time * _FACTOR[plan.how.time_unit], value, status, received)
 
 
 def matches(parts: list[str], levels: list[str]) -> bool:
@@ -89,14 +163,22 @@ def matches(parts: list[str], levels: list[str]) -> bool:
     return len(parts) == len(levels)
 
 
+def keys(path: str) -> _Keys:
+    """The members that a JSON pointer (RFC 6901) goes through."""
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:])
+
+
 def pointer(document: Any, path: str) -> Any:
-    """What a JSON pointer (RFC 6901) points at; raises `BadField` when it is not there."""
-    for token in path.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
+    """What a JSON pointer points at; raises `BadField` when it is not there."""
+    return _at(document, keys(path))
+
+
+def _at(document: Any, path: _Keys) -> Any:
+    for key in path:
         try:
             document = document[int(key)] if isinstance(document, list) else document[key]
         except (KeyError, IndexError, ValueError, TypeError):
-            raise BadField(f"${path}", "", "is not in the payload") from None
+            raise BadField("".join(["$", *[f"/{each}" for each in path]]), "", "is not in the payload") from None
     return document
 
 
@@ -104,40 +186,73 @@ def _fill(template: str, levels: list[str]) -> str:
     return _LEVEL.sub(lambda found: levels[int(found[1])] if int(found[1]) < len(levels) else "", template)
 
 
-def _reading(how: TopicMap, machine: str, signal: str, payload: bytes, received: int) -> Reading:
+def _said(plan: _Plan, payload: bytes) -> Said:
+    if plan.how.format == "json":
+        return parse(_SAID[plan.how.as_], payload)
     try:
-        document = _json.decode(payload)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BadField("$", payload[:60], f"JSON ({error})") from error
-    value = pointer(document, how.value or "")
-    if not signal:
-        raise BadField("topic", signal, "a level for the signal's name")
-    time = received if how.time is None else nanoseconds(pointer(document, how.time), how.time_unit, how.time)
-    status = 0
-    if how.status is not None and isinstance(document, dict):
+        return parse(_SAID[plan.how.as_], msgspec.json.encode(plan.decode(payload)))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadField("$", payload[:60], f"an object in the language's own words ({error})") from error
+
+
+def _readings(plan: _Plan, payload: bytes, received: int) -> list[Reading]:
+    document, how = plan.decode(payload), plan.how
+    status = _status(document, plan)
+    time = received
+    if plan.time is not None and how.time is not None:
+        time = nanoseconds(_at(document, plan.time), how.time_unit, how.time, plan.zone)
+    found = _members(document, plan) if how.members != "none" else _values(document, plan)
+    for name, value in found:
+        if not name:
+            raise BadField("topic", name, "a level for the signal's name")
+        bounded(value)
+    return [Reading(plan.machine, name, time, value, status, received) for name, value in found]
+
+
+def _values(document: Any, plan: _Plan) -> list[tuple[str, Any]]:
+    """Of several signals those that are in the payload, at least one: devices often send what changed."""
+    if not plan.how.values:
+        path, name = plan.signals[0]
+        return [(name, _at(document, path))]
+    found = []
+    for path, name in plan.signals:
         try:
-            status = pointer(document, how.status)
+            found.append((name, _at(document, path)))
         except BadField:
-            status = 0  # left out means good
-        if isinstance(status, bool) or not isinstance(status, int) or not 0 <= status <= 0xFFFF_FFFF:
-            raise BadField(f"${how.status}", status, "a 32-bit status code")
-    return Reading(machine, signal, time, value, status, received)
+            continue
+    if not found:
+        raise BadField("$", "", f"at least one of {', '.join(sorted(plan.how.values))}")
+    return found
 
 
-def nanoseconds(value: Any, unit: str, path: str = "") -> int:
-    """A payload's time in ns UTC. Raises `BadField`."""
-    if unit == "iso":
-        try:
-            moment = datetime.fromisoformat(value)
-        except (TypeError, ValueError) as error:
-            raise BadField(f"${path}", value, "ISO 8601 text") from error
-        if moment.tzinfo is None:
-            raise BadField(f"${path}", value, "a time with its zone")
-        delta = moment - _EPOCH
-        return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadField(f"${path}", value, f"a number of {unit}")
+def _members(document: Any, plan: _Plan) -> list[tuple[str, Any]]:
+    """All (numeric) members of the object at ``value`` but the time and the status; ``{member}`` stands for their names."""
+    base, name = plan.signals[0]
+    inner = _at(document, base)
+    if not isinstance(inner, dict):
+        raise BadField(f"${plan.how.value or ''}", inner, "an object whose members are signals")
+    left_out = {path[-1] for path in (plan.time, plan.status) if path and path[:-1] == base}
+    found = [
+        (name.replace("{member}", key), value)
+        for key, value in inner.items()
+        if key not in left_out and (plan.how.members == "all" or _is_number(value))
+    ]
+    if not found:
+        raise BadField(f"${plan.how.value or ''}", list(inner)[:5], "an object with at least one number")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _status(document: Any, plan: _Plan) -> int:
+    if plan.status is None or not isinstance(document, dict):
+        return 0
     try:
-        return value * _UNITS[unit] if isinstance(value, int) else round(value * _UNITS[unit])
-    except (OverflowError, ValueError) as error:
-        raise BadField(f"${path}", value, f"a number of {unit}") from error
+        status = _at(document, plan.status)
+    except BadField:
+        return 0  # left out means good
+    if isinstance(status, bool) or not isinstance(status, int) or not 0 <= status <= 0xFFFF_FFFF:
+        raise BadField(f"${plan.how.status}", status, "a 32-bit status code")
+    return status

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import Duration
 from shinkei_gateway.mqtt.broker_settings import BrokerSettings, check_broker
+from shinkei_gateway.mqtt.connection import Retained
+from shinkei_gateway.mqtt.formats import Format
 from shinkei_gateway.strict import Strict, machine_id
 
 
@@ -16,8 +19,9 @@ class TopicMap(Strict, frozen=True):
     """Messages on topics that match ``filter`` are ``as`` facts. ``{n}`` is the topic's n-th level from 0; ``/a/b`` a JSON pointer.
 
     ``machine`` and ``signal`` are templates. For signals ``time``, ``value`` and ``status`` point into the payload; without
-    ``time`` the time of receipt counts, without ``value`` the whole payload is the value. States, operations, setups and
-    energy counters are objects in the language's own words.
+    ``time`` the time of receipt counts, without ``value`` the whole payload is the value. ``zone``: of ISO times that have none.
+    ``values``: several signals of one payload, pointer to name. ``members``: every number (or all) in the object at ``value`` is a
+    signal, ``{member}`` in ``signal`` its name. States, operations, setups and energy counters are objects in the language's own words.
     """
 
     filter: str
@@ -28,6 +32,10 @@ class TopicMap(Strict, frozen=True):
     time_unit: Literal["ns", "us", "ms", "s", "iso"] = "ns"
     value: str | None = None
     status: str | None = None
+    format: Format = "json"
+    zone: str | None = None
+    values: dict[str, str] = {}
+    members: Literal["none", "numbers", "all"] = "none"
 
 
 class MqttSource(BrokerSettings, frozen=True, kw_only=True, tag_field="type", tag="mqtt"):
@@ -35,13 +43,15 @@ class MqttSource(BrokerSettings, frozen=True, kw_only=True, tag_field="type", ta
 
     ``queue = "unlimited"`` promises that the broker's queue for this client is unlimited and persistent; otherwise a
     disconnection is a possible gap. ``window``: how many messages back a redelivery is recognised.
+    ``retained``: messages that the broker kept are taken at every subscription, at a new one, or left.
     """
 
     topics: list[TopicMap]
     machines: list[str] = []
     qos: Literal[0, 1, 2] = 1
     queue: Literal["bounded", "unlimited"] = "bounded"
-    window: int = 128
+    retained: Retained = "take"
+    window: int = 2_000
     retry: Duration = Duration(5.0)
     lost_after: Duration = Duration(5.0)
     clock_limit: Duration = Duration(5.0)
@@ -69,9 +79,27 @@ def check_mqtt(source: MqttSource, where: str) -> None:
                 topic.filter,
                 "shared subscriptions are off: they would spread one machine's order over several readers",
             )
-        if topic.as_ == "signal" and not topic.signal:
+        _check_signals(topic, here)
+        if topic.as_ == "signal" and not topic.signal and not topic.values and topic.members == "none":
             raise BadConfig(f"{here}.signal", "", 'the signal\'s name or a template like "{3}"')
         for key in ("time", "value", "status"):
             pointer = getattr(topic, key)
             if pointer is not None and pointer and not pointer.startswith("/"):
                 raise BadConfig(f"{here}.{key}", pointer, 'a JSON pointer like "/ts" (or "" for the whole payload)')
+
+
+def _check_signals(topic: TopicMap, here: str) -> None:
+    if topic.zone is not None:
+        try:
+            ZoneInfo(topic.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise BadConfig(f"{here}.zone", topic.zone, 'a time zone of the IANA list like "Asia/Tokyo"') from error
+        if topic.time_unit != "iso":
+            raise BadConfig(f"{here}.zone", topic.zone, 'goes with time_unit = "iso": numbers are UTC')
+    if topic.values and (topic.members != "none" or topic.value is not None):
+        raise BadConfig(f"{here}.values", topic.values, "either values, or value (with members)")
+    for pointer, name in topic.values.items():
+        if not pointer.startswith("/") or not name:
+            raise BadConfig(f"{here}.values", {pointer: name}, 'pairs like "/motor/t" = "motor_temperature"')
+    if topic.members != "none" and topic.signal is not None and "{member}" not in topic.signal:
+        raise BadConfig(f"{here}.signal", topic.signal, "with {member}, which is the name of each")
