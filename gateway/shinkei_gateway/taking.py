@@ -20,8 +20,13 @@ ROOM_EVERY_S = 0.05
 class Taker(Protocol):
     """What a source may call, from the gateway's event loop only."""
 
-    def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0) -> asyncio.Future[None]:
-        """Number and write; done when durable: acknowledge upstream only then. ``own`` of the items say what the gateway found."""
+    def put(
+        self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0, source: str = ""
+    ) -> asyncio.Future[None]:
+        """Number and write; done when durable: acknowledge upstream only then. ``own`` of the items say what the gateway found.
+
+        Booked to ``source`` (else the batch's own name, which its resume state has).
+        """
 
     def resume(self, source: str) -> Any:
         """The last durable resume state of ``source``, or None."""

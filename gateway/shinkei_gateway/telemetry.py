@@ -227,3 +227,14 @@ class NodeDeviates(Telemetry, frozen=True):
     source: str
     node: str
     what: str
+
+
+class SignalsUnread(Telemetry, frozen=True):
+    """What a server says about its signals (units, ranges, definitions of structures) could not be read; their values go on."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "source {source}: units and types of its signals are not known: {why}"
+    metric: ClassVar[str | None] = "shinkei_signals_unread"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    why: str

@@ -24,7 +24,9 @@ class FakeIntake:
         self._resume: dict[str, Any] = {}
 
     # ---- the Taker -----------------------------------------------------------------------------------------------------
-    def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0) -> asyncio.Future[None]:
+    def put(
+        self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0, source: str = ""
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, future))
         for name, count in (("own", own), ("duplicate", duplicate), ("offered", offered)):

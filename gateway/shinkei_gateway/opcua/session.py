@@ -56,7 +56,8 @@ class Session:
         self._client.session_timeout = int(LIFETIME_S * 1000)
         self._timeout, self._secure = timeout, secure
         self._renewal: asyncio.Task[None] | None = None
-        self._structures = Structures([])
+        self.structures = Structures([])
+        """What values are decoded with; a source puts its own here, which knows what was learnt before."""
         self.namespaces: list[str] = []
         self.limits = {"items": CALL_LIMIT, "reads": CALL_LIMIT}
         self.is_old = False
@@ -136,12 +137,12 @@ class Session:
     async def refresh_namespaces(self) -> None:
         """Read the namespaces (again: a server may load them late). Raises `NotConnected`."""
         self.namespaces = await self.ask(self._client.get_namespace_array())
-        self._structures = Structures(self.namespaces)
+        self.structures.namespaces = self.namespaces
 
     @property
     def scope(self) -> Scope:
         """What values of this server are decoded with."""
-        return Scope(self.namespaces, self._structures)
+        return Scope(self.namespaces, self.structures)
 
     def resolve(self, node: str) -> ua.NodeId:
         """The node id of ``nsu=…;…`` at this server now; raises KeyError when it has no such namespace."""
@@ -212,7 +213,7 @@ class Session:
     def published(self, answer: asyncio.Future[Any]) -> Published:
         """See `publish_loop.Wire`."""
         try:
-            return decode_publish_response(bytes(answer.result()), self._structures)
+            return decode_publish_response(bytes(answer.result()), self.structures)
         except (OSError, TimeoutError, UaError, asyncio.CancelledError) as error:
             raise NotConnected(why(error)) from error
 
@@ -228,7 +229,7 @@ class Session:
                 return None
             gone = SubscriptionGone if error.code == _NO_SUBSCRIPTION else NotConnected
             raise gone(f"message {sequence} of subscription {subscription}: {why(error)}") from error
-        _, message = decode_republish_response(bytes(data), self._structures)
+        _, message = decode_republish_response(bytes(data), self.structures)
         return message if message.sequence == sequence else None
 
     # ---- other services ---------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from shinkei_gateway.opcua.reread import Reread
 from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.session import Secure, Session, SubscriptionGone
 from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.opcua.signals import Signals
 from shinkei_gateway.opcua.translate import Translated, Translator
 from shinkei_gateway.quarantine import quarantined
 from shinkei_gateway.taking import Taker
@@ -68,6 +69,7 @@ class OpcuaMachine:
         self._remembered = load(memory, settings.url, self._plan) or Remembered(url=settings.url, plan=self._plan)
         self._state = self._restored(known)
         self._monitored = Monitored(self._items)
+        self._signals = Signals(name, settings, self._items, taker, clock)
         self._backoff = Backoff(settings.retry, uniform)
         self._session: Session | None = None
         self._loop: PublishLoop | None = None
@@ -146,6 +148,7 @@ class OpcuaMachine:
     # ---- one connection ------------------------------------------------------------------------------------------------
     async def _connect(self, session: Session) -> None:
         began = time.monotonic()
+        session.structures = self._signals.structures
         await session.connect(self._remembered)
         self._session = session
         session.remember(self._remembered)
@@ -189,6 +192,7 @@ class OpcuaMachine:
         self._drop_subscription()
         if old and session.is_old:
             await session.forget(old)
+        await self._signals.before(session)
         subscription, publishing, keepalive = await session.subscribe(self._settings.publish, self._settings.keepalive)
         remembered.publishing, remembered.keepalive = publishing, keepalive
         self._monitored.begin()
@@ -228,6 +232,9 @@ class OpcuaMachine:
         loop = self._loop
         assert loop is not None
         publishing = asyncio.create_task(loop.run(), name=f"{self.name} publish")
+        describing = asyncio.create_task(
+            self._signals.run(session, self._monitored.revised), name=f"{self.name} signals"
+        )
         ended = asyncio.create_task(stop.wait())
         ends: set[asyncio.Future[Any]] = {session.lost, ended, publishing}
         try:
@@ -240,7 +247,8 @@ class OpcuaMachine:
         finally:
             ended.cancel()
             publishing.cancel()
-            await asyncio.wait([publishing])
+            describing.cancel()
+            await asyncio.wait([publishing, describing])
         if not publishing.cancelled() and (error := publishing.exception()) is not None:
             raise error
         return session.lost.result() if session.lost.done() else "ended"
@@ -266,9 +274,8 @@ class OpcuaMachine:
         if self._gone:
             gone, self._gone = sorted(set(self._gone)), []
             await self._monitored.release(session, subscription, gone, "the node is not there any more")
-            emit(
-                NodesRefused(self.name, len(gone), ", ".join(f"{self._items[h].node} (it went away)" for h in gone[:5]))
-            )
+            nodes = ", ".join(f"{self._items[h].node} (it went away)" for h in gone[:5])
+            emit(NodesRefused(self.name, len(gone), nodes))
             for handle in gone:
                 self._translator.silent(handle)
         if self._monitored.refused and now >= self._retry_at:
@@ -332,16 +339,8 @@ class OpcuaMachine:
 
     def unreadable(self, error: BadInput) -> None:
         """See `publish_loop.Listener`."""
-        machine = self._settings.machine
-        draft = quarantined(
-            self.name,
-            machine,
-            "publish response",
-            b"",
-            str(error),
-            self._clock(),
-            content_type="application/octet-stream",
-        )
+        where, kind = "publish response", "application/octet-stream"
+        draft = quarantined(self.name, self._settings.machine, where, b"", str(error), self._clock(), content_type=kind)
         self._taker.put(Batch(self.name, [draft]), own=1)
 
     def has_room(self) -> bool:
