@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 WINDOW_NS = 10_000_000_000
 MIN_SAMPLES = 3
+HOST_STEP_NS = 1_000_000_000
+"""A clock that is kept by NTP is slewed by less between two looks."""
 
 
 class Skew(NamedTuple):
@@ -77,3 +79,15 @@ class Skews:
     def state(self) -> dict[str, int]:
         """For the resume state."""
         return dict(self._skews)
+
+
+class HostClock:
+    """Tells when the clock of this computer was set: it then goes another way than the monotonic one. Both in ns."""
+
+    def __init__(self, wall: int, monotonic: int) -> None:
+        self._offset = wall - monotonic
+
+    def look(self, wall: int, monotonic: int) -> int | None:
+        """ns by which it was set since the last look (negative: back), when that is more than `HOST_STEP_NS`."""
+        step, self._offset = wall - monotonic - self._offset, wall - monotonic
+        return step if abs(step) > HOST_STEP_NS else None

@@ -25,6 +25,7 @@ from shinkei_events.model.progress import Apply, Command, Replay
 from shinkei_events.runfile import write_atomic
 from shinkei_events.settings import PlantFile, section
 from shinkei_events.telemetry import emit
+from shinkei_gateway.clock_watch import HostClock
 from shinkei_gateway.file_source import Recording
 from shinkei_gateway.forward import Forwarder
 from shinkei_gateway.intake import Batch, Draft, Intake, Reading
@@ -73,7 +74,6 @@ BOOKS_EVERY_S = 2.0
 HEALTH_EVERY_S = 0.5
 REST_ENDS_S = 1.5
 APPLY_S = 8.0
-HOST_CLOCK_STEP_NS = 1_000_000_000
 MOVED = "@moved"
 
 
@@ -106,7 +106,7 @@ class Gateway:
         self._disk_error = ""
         self._state: dict[str, tuple[int, int, int]] = {}
         self._backlog = 0
-        self._clock_offset = time.time_ns() - time.monotonic_ns()
+        self._host_clock = HostClock(time.time_ns(), time.monotonic_ns())
 
     async def run(self, stop: threading.Event) -> None:
         """Everything, until ``stop`` is set."""
@@ -280,7 +280,8 @@ class Gateway:
             self._state = self._forwarder.state()
             self._backlog = self._forwarder.backlog()
             error = self._disk_error or self._link.last_error or self._reload_error
-            self._look_at_clock()
+            if (step := self._host_clock.look(time.time_ns(), time.monotonic_ns())) is not None:
+                emit(HostClockStepped(step / 1e9))
             health.update(ready=self._link.connected and not self._disk_error, lag=float(self._backlog), error=error)
             if time.monotonic() >= books_at:
                 books_at = time.monotonic() + BOOKS_EVERY_S
@@ -288,12 +289,6 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), HEALTH_EVERY_S)
         self._state = self._forwarder.state()
-
-    def _look_at_clock(self) -> None:
-        offset = time.time_ns() - time.monotonic_ns()
-        step, self._clock_offset = offset - self._clock_offset, offset
-        if abs(step) > HOST_CLOCK_STEP_NS:
-            emit(HostClockStepped(step / 1e9))
 
     def _write_books(self) -> None:
         with contextlib.suppress(OSError):  # a full disk is told by the spool

@@ -324,3 +324,22 @@ def test_it_also_works_with_the_broker_that_needs_no_installation(tmp_path: Path
         asyncio.run(test())
     finally:
         broker.stop()
+
+
+def test_a_filter_that_is_not_wanted_any_more_leaves_the_session(mosquitto: Mosquitto) -> None:
+    """plant.toml was changed and read again: the broker must not go on queueing what nobody maps."""
+
+    async def test() -> None:
+        intake = FakeIntake()
+        device = Device(mosquitto.port)
+        async with running(source(mosquitto.port, intake)):
+            device.publish(1)
+            await came(device, intake)
+        async with running(source(mosquitto.port, intake, topics=TOPICS[:1])):
+            device.state("EXECUTE")
+            device.publish(1)
+            await came(device, intake)
+        device.close()
+        assert (numbers(intake), intake.drafts(Quarantined), intake.drafts(MachineStateChanged)) == ([1, 2], [], [])
+
+    asyncio.run(test())

@@ -13,7 +13,7 @@ from asyncua import ua
 from shinkei_events.errors import BadField
 from shinkei_events.model.operation import Operation
 from shinkei_gateway.backoff import Backoff
-from shinkei_gateway.clock_watch import ClockWatch
+from shinkei_gateway.clock_watch import ClockWatch, HostClock
 from shinkei_gateway.file_source import items_of
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import HistoryLine, parse
@@ -164,3 +164,11 @@ def test_a_clock_that_was_wrong_before_a_restart_is_told_to_be_right_again() -> 
     told = [watch.sample(T + at * S, T + at * S) for at in range(25)]
     (found,) = [one for one in told if one is not None]
     assert (found.within, found.skew, found.step) == (True, 0, -60 * S)
+
+
+def test_the_computers_own_clock_is_told_when_it_is_set_and_not_when_it_is_slewed() -> None:
+    clock = HostClock(T, 7)
+    assert clock.look(T + S, 7 + S) is None
+    assert clock.look(T + 2 * S + 400_000, 7 + 2 * S) is None
+    assert clock.look(T - 3600 * S, 7 + 3 * S) == pytest.approx(-3603 * S, abs=S // 1000)
+    assert clock.look(T - 3599 * S, 7 + 4 * S) is None

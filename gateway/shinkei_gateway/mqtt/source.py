@@ -103,6 +103,8 @@ class MqttDevices:
         await self._tell_gaps(is_present)
         memory.had_session = True
         if not is_present or memory.filters != self._mapping.filters:
+            if is_present:  # plant.toml was changed: the session still has what it does not want any more
+                await connection.unsubscribe(sorted(set(memory.filters) - set(self._mapping.filters)))
             await connection.subscribe(self._mapping.filters, self._settings.qos)
             memory.filters = self._mapping.filters
         await self._taker.put(Batch(self.name, [], memory.state()))
