@@ -171,6 +171,7 @@ class Translator:
             for at, told in enumerate(values):
                 self._told(told, errors.get(at), take)
             take.items += [self._unread(one, take) for one in bad if one.place < 0]
+            take.gaps += [self._unplaced(one, take) for one in bad if one.missing]
         else:
             self._plain(values, take)
         self._states(take)
@@ -261,6 +262,13 @@ class Translator:
     def _unread(self, one: Undecoded, take: _Take) -> Draft:
         take.own += 1
         return self._quarantine(f"notification of type {one.type_id}", one.raw, one.error, take)
+
+    def _unplaced(self, one: Undecoded, take: _Take) -> Draft:
+        """Values were said to follow bytes that nobody can read: whose, and whether they were there at all, is not known."""
+        since = self._continuity.newest or take.received
+        detail = f"{one.missing} values after what could not be read: {one.error}"
+        until = max(since, take.received)
+        return gap(self._machine, "decode_error", since, until, take.received, possible=True, detail=detail[:500])
 
     def _sample(self, handle: int, item: Item, sample: Sample, take: _Take) -> None:
         time = sample.source_time if sample.source_time is not None else (sample.server_time or take.received)
