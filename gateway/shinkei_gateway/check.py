@@ -19,6 +19,7 @@ from shinkei_gateway.opcua.check import clock_problems, clock_skew
 from shinkei_gateway.opcua.monitored import Monitored
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import sample_of
+from shinkei_gateway.opcua.security import security_of
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.settings import FileSource, GatewaySettings, Source, sources_of
@@ -52,7 +53,7 @@ async def _all(sources: dict[str, Source], plant: PlantFile) -> list[dict[str, A
 async def _one(name: str, source: Source, plant: PlantFile) -> dict[str, Any]:
     try:
         if isinstance(source, OpcuaSource):
-            state, detail = await _opcua(name, source)
+            state, detail = await _opcua(name, source, plant)
         elif isinstance(source, MqttSource):
             state, detail = await _mqtt(source, plant.path.parent)
         elif isinstance(source, SparkplugSource):
@@ -64,9 +65,10 @@ async def _one(name: str, source: Source, plant: PlantFile) -> dict[str, Any]:
     return {"what": f"gateway.sources.{name}", "state": state, "detail": detail}
 
 
-async def _opcua(name: str, source: OpcuaSource) -> tuple[str, str]:
+async def _opcua(name: str, source: OpcuaSource, plant: PlantFile) -> tuple[str, str]:
     """Every node is read, and monitored in a subscription that never publishes, to see what the server makes of the wishes."""
-    session = Session(source.url, f"shinkei check {name}", source.timeout)
+    security = security_of(name, source, plant)
+    session = Session(source.url, f"shinkei check {name}", source.timeout, security.secure)
     items = plan(source)
     problems: list[str] = []
     try:
@@ -78,10 +80,13 @@ async def _opcua(name: str, source: OpcuaSource) -> tuple[str, str]:
         values = await session.read([session.resolve(items[handle].node) for handle in watched])
         good = sum(sample_of(value).status < 0x8000_0000 for value in values)
         problems += clock_problems(await clock_skew(session, time.time_ns), source.clock_limit)
+    except NotConnected as error:
+        raise security.explain(error) from error
     finally:
         await session.close()
     if monitored.covers() < source.outage:
         problems.append(f"the server's queues cover {monitored.covers():.3g} s, promised are {source.outage:g} s")
+    problems += security.health().get("warnings", [])
     detail = f"{len(watched)} of {len(items)} nodes, {good} with a good value"
     return ("wrong", "; ".join([detail, *problems[:10]])) if problems else ("ok", detail)
 

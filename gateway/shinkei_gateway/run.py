@@ -36,6 +36,7 @@ from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
 from shinkei_gateway.opcua import asked
+from shinkei_gateway.opcua.security import pki_of, security_of
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.quarantine_read import in_spool
@@ -103,6 +104,7 @@ class Gateway:
         self._sources = RunningSources(self._source, self._settled)
         self._reload_error = ""
         self._books_file = books_file(folder)
+        self._pki = pki_of(plant)
         self._disk_error = ""
         self._state: dict[str, tuple[int, int, int]] = {}
         self._backlog = 0
@@ -183,7 +185,10 @@ class Gateway:
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):
-            return OpcuaMachine(name, settings, self._taking, memory=session_file(self._folder, name))
+            security = security_of(name, settings, self._plant, self._pki)
+            return OpcuaMachine(
+                name, settings, self._taking, memory=session_file(self._folder, name), security=security
+            )
         if isinstance(settings, MqttSource):
             return MqttDevices(name, settings, self._taking, self._plant.path.parent)
         if isinstance(settings, SparkplugSource):

@@ -112,6 +112,46 @@ class SourceCrashed(Telemetry, frozen=True):
     error: str
 
 
+class ConnectionRefused(Telemetry, frozen=True):
+    """Security does not let a connection be made; asking again will not help, a person must act. Told once."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "source {source}: {why}"
+    metric: ClassVar[str | None] = "shinkei_source_security_refusals"
+    labels: ClassVar[tuple[str, ...]] = ("source", "status")
+    source: str
+    status: str
+    why: str
+
+
+class PkiFileUnreadable(Telemetry, frozen=True):
+    """A file in the folder of trusted certificates is none; the others count."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "pki: {file}"
+    file: str
+
+
+class CertificateExpires(Telemetry, frozen=True):
+    """A certificate that is in use ends soon, or has ended. Told once a day from 30 days before on."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "certificate of {whose}, SHA-1 {thumbprint}: {days:.1f} days left; {to_do}"
+    whose: str
+    thumbprint: str
+    days: float
+    to_do: str
+
+
+class CertificateRenewed(Telemetry, frozen=True):
+    """Our own certificate is a new one; where servers do not take it yet, the one before is used while it is valid."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "our certificate is renewed: have the servers trust {file}, SHA-1 {thumbprint}"
+    file: str
+    thumbprint: str
+
+
 class NodesRefused(Telemetry, frozen=True):
     """A server refuses to watch some nodes; they are tried again alone."""
 

@@ -80,6 +80,16 @@ class Secret:
         except OSError as error:
             raise BadConfig(self._where, "", f"cannot be read: {error.strerror}") from error
 
+    def stamp(self, base: Path | None = None) -> int:
+        """Another number when the secret was changed; says nothing about it."""
+        kind, _, rest = self._where.partition(":")
+        if kind == "env":
+            return hash(os.environ.get(rest))
+        try:
+            return ((base or Path()) / rest).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def __repr__(self) -> str:
         return f"Secret({self._where.partition(':')[0]}:…)"
 

@@ -48,7 +48,7 @@ class CountingMachine:
         server = self._server = Server(iserver=SharedSpaceServer())
         await server.init()
         server.set_endpoint(self.url)
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await self.offer(server)
         for at in range(self._padding):  # the namespace index is another one after a restart
             await server.register_namespace(f"urn:padding:{at}")
         index = await server.register_namespace(URI)
@@ -62,6 +62,10 @@ class CountingMachine:
             await self._node(name, index, None if kind is ua.VariantType.String else 0.0, kind)
         await self._node("Done", index, self.cycles, ua.VariantType.UInt32)
         await server.start()
+
+    async def offer(self, server: Server) -> None:
+        """Which endpoints there are."""
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
 
     async def _node(
         self, name: str, index: int, value: Any, kind: ua.VariantType, data_type: ua.NodeId | None = None

@@ -103,10 +103,11 @@ def test_what_is_wrong_is_named(sample: dict[str, Any], path: tuple[Any, ...], v
     assert error.value.field.startswith(key)
 
 
-def test_security_must_be_said(sample: dict[str, Any]) -> None:
+def test_security_is_on_when_nothing_is_said(sample: dict[str, Any]) -> None:
     del sample["sources"]["press"]["security"]
-    with pytest.raises(BadConfig, match="security"):
-        strict(sample, GatewaySettings, "gateway")
+    press = sources_of(strict(sample, GatewaySettings, "gateway"))["press"]
+    assert isinstance(press, opcua_settings.OpcuaSource)
+    assert press.security == "Basic256Sha256"
 
 
 def test_the_queue_covers_the_promised_outage() -> None:

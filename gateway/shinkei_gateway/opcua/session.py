@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from asyncua import ua
-from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClientState, UASocketProtocol
 from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
@@ -23,6 +22,7 @@ from shinkei_events.errors import NotConnected
 from shinkei_gateway.opcua.binary import Scope
 from shinkei_gateway.opcua.decode import Message, Published, decode_publish_response, decode_republish_response
 from shinkei_gateway.opcua.remembered import Remembered
+from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.structures import Structures
 
 CALL_LIMIT = 500
@@ -36,7 +36,7 @@ _NOT_AVAILABLE = {0x807B_0000, 0x800B_0000, 0x8040_0000}
 _NO_SUBSCRIPTION = 0x8028_0000
 
 T = TypeVar("T")
-Secure = Callable[[Client], Awaitable[None]]
+Secure = Callable[[SecureClient], Awaitable[None]]
 
 
 class SubscriptionGone(NotConnected):
@@ -50,7 +50,7 @@ class Session:
     """
 
     def __init__(self, url: str, name: str, timeout: float, secure: Secure | None = None) -> None:
-        self._client = Client(url, timeout=timeout)
+        self._client = SecureClient(url, timeout=timeout)
         self._client.name = self._client.description = name
         self._client.application_uri = "urn:shinkei:gateway"
         self._client.session_timeout = int(LIFETIME_S * 1000)
@@ -109,7 +109,7 @@ class Session:
             await self._activate()
         except TimeoutError:
             raise
-        except (OSError, UaError):
+        except (OSError, UaError, NotConnected):  # the last: the old session's tokens have none for this user
             remembered.token = b""  # also when the server hangs up: the next attempt begins with a new session
             client.uaclient.session.reset_authentication_token()
             client._server_nonce = None

@@ -9,7 +9,7 @@ from typing import Literal
 from shinkei_events.errors import BadConfig
 from shinkei_events.model.machine import State
 from shinkei_events.model.operation import OperationKind, Result, UnitType
-from shinkei_events.settings import Duration
+from shinkei_events.settings import Duration, Secret
 from shinkei_gateway.handshake import IN, OPERATION, OUT, PRODUCT, RESOURCE, RESULT
 from shinkei_gateway.machine_json import Medium, SetupType
 from shinkei_gateway.strict import SourceSettings, Strict, address, machine_id, once
@@ -109,16 +109,30 @@ class HandshakeNodes(Strict, frozen=True):
         return found | {RESOURCE + name: node for name, node in self.resources.items()}
 
 
-class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", tag="opcua"):
-    """One machine behind an OPC UA server. ``security`` has no default: ``none`` must be said by name.
+class OpcuaUser(Strict, frozen=True):
+    """Who we are to the server: ``name`` and ``password``, or ``certificate`` (a file) and its ``key`` (PEM)."""
 
+    name: str | None = None
+    password: Secret | None = None
+    certificate: str | None = None
+    key: Secret | None = None
+
+
+class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", tag="opcua"):
+    """One machine behind an OPC UA server.
+
+    ``security``: the policy, ``mode``: what it does; exactly these or no connection. ``none`` must be said by name. ``user`` None: anonymous.
+    ``revocation``: an issuer's list of revoked certificates must be there, or is looked at when it is.
     ``outage``: how long a cut the server's queues should bridge; with ``sampling`` it gives the queue size asked for.
     ``lost_after``: the machine's state becomes NO_DATA when it was away this long. ``retry``: longest pause between attempts.
     """
 
     url: str
     machine: str
-    security: Literal["none"]
+    security: Literal["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "none"] = "Basic256Sha256"
+    mode: Literal["sign_and_encrypt", "sign"] = "sign_and_encrypt"
+    user: OpcuaUser | None = None
+    revocation: Literal["required", "when_known"] = "required"
     publish: Duration = Duration(0.1)
     sampling: Duration = Duration(0.05)
     outage: Duration = Duration(30.0)
@@ -154,6 +168,8 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
     """Raises `BadConfig` with the key below ``where``."""
     address(f"{where}.url", source.url, "opc.tcp")
     machine_id(f"{where}.machine", source.machine)
+    if source.user is not None:
+        _check_user(f"{where}.user", source.user)
     names = [signal.name for signal in source.signals]
     once(f"{where}.signals", names)
     once(f"{where}.setup", [setup.slot for setup in source.setup])
@@ -207,6 +223,14 @@ def _wishes(where: str, wishes: SignalNode | OpcuaSource) -> None:
         raise BadConfig(f"{where}.deadband", wishes.deadband, hint) from None
     if wishes.queue is not None and wishes.queue < 1:
         raise BadConfig(f"{where}.queue", wishes.queue, "at least 1 value")
+
+
+def _check_user(key: str, user: OpcuaUser) -> None:
+    by_name, by_certificate = (user.name, user.password), (user.certificate, user.key)
+    whole = [all(part is not None for part in pair) for pair in (by_name, by_certificate)]
+    begun = [any(part is not None for part in pair) for pair in (by_name, by_certificate)]
+    if whole != begun or sum(whole) != 1:
+        raise BadConfig(key, user.name or user.certificate or "", "expected name and password, or certificate and key")
 
 
 def node_id(key: str, value: str | None) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shinkei_events.errors import BadInput, NotConnected
+from shinkei_events.errors import BadInput, NotConnected, RetryAfter
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
@@ -28,7 +28,8 @@ from shinkei_gateway.opcua.remembered import Remembered, fingerprint, forget, lo
 from shinkei_gateway.opcua.replay import node_again
 from shinkei_gateway.opcua.reread import Reread
 from shinkei_gateway.opcua.sample import sample_of
-from shinkei_gateway.opcua.session import Secure, Session, SubscriptionGone
+from shinkei_gateway.opcua.security import Security, Unsecured
+from shinkei_gateway.opcua.session import Session, SubscriptionGone
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.signals import Signals
 from shinkei_gateway.opcua.translate import Translated, Translator
@@ -48,7 +49,7 @@ REFUSED_AGAIN_S = 10.0
 
 
 class OpcuaMachine:
-    """``clock``: ns UTC; ``uniform``: a random source for the pauses between attempts; ``secure``: sets policy and user of a client.
+    """``clock``: ns UTC; ``uniform``: a random source for the pauses between attempts; ``security``: of its connections (None: as security "none").
 
     ``memory``: the file that lets the next process take up the session; without it the subscription ends with this one.
     """
@@ -57,9 +58,9 @@ class OpcuaMachine:
 
     def __init__(self, name: str, settings: OpcuaSource, taker: Taker, *, clock: Callable[[], int] = time.time_ns,
                  uniform: Callable[[float, float], float] = random.uniform, memory: Path | None = None,
-                 secure: Secure | None = None) -> None:  # fmt: skip
+                 security: Security | None = None) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
-        self._memory, self._secure = memory, secure
+        self._memory, self._security = memory, security or Unsecured()
         self._items = plan(settings)
         self._plan = fingerprint([float(settings.publish), float(settings.keepalive), self._items])
         known = taker.resume(name) or {}
@@ -75,14 +76,12 @@ class OpcuaMachine:
         self._loop: PublishLoop | None = None
         self._reread: Reread | None = None
         self._gone: list[int] = []
-        self._retry_at = 0.0
-        self._heard = 0.0
+        self._retry_at = self._heard = 0.0
         self._away_since: float | None = time.monotonic()
         self._is_away_told = self._is_loss_told = self._is_short_told = False
         self._connections = self._resumptions = 0
         self._bounced: dict[str, int] = {}
-        self._values = 0
-        self._error = ""
+        self._values, self._error = 0, ""
 
     def _restored(self, known: dict[str, Any]) -> Publishing | None:
         """Where the last process was with the subscription that the file tells of."""
@@ -117,20 +116,21 @@ class OpcuaMachine:
             "sampling_s": max((one.sampling for one in revised), default=0.0), "queue": min((one.queue for one in revised), default=0),
             "covers_s": covers if revised else 0.0, "promised_s": float(self._settings.outage),
             "short": dict(list(self._monitored.short_of(self._settings.outage).items())[:20]),
-            "bounced": dict(self._bounced),
-            "publish_requests": self._state.limit if self._state is not None else 0,
+            "bounced": dict(self._bounced), "publish_requests": self._state.limit if self._state is not None else 0, "security": self._security.health(),
             "refused": {self._items[handle].node: reason for handle, reason in dict(self._monitored.refused).items()},
         }  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``. Errors of the connection never leave it."""
         while not stop.is_set():
-            session = Session(self._settings.url, f"shinkei gateway {self.name}", self._settings.timeout, self._secure)
+            name, least = f"shinkei gateway {self.name}", 0.0
+            session = Session(self._settings.url, name, self._settings.timeout, self._security.secure)
             try:
                 await self._connect(session)
                 reason = await self._live(session, stop)
             except NotConnected as error:
-                reason = str(error)
+                why = self._security.explain(error)
+                reason, least = str(why), why.seconds if isinstance(why, RetryAfter) else 0.0
             except Exception as error:  # noqa: BLE001  outermost: one machine's surprise must not end the others
                 reason = f"{type(error).__name__}: {error}"
                 emit(SourceCrashed(self.name, reason))
@@ -143,13 +143,14 @@ class OpcuaMachine:
             if stop.is_set():
                 return
             self._lost(reason)
-            await self._pause(stop)
+            await self._pause(stop, least)
 
     # ---- one connection ------------------------------------------------------------------------------------------------
     async def _connect(self, session: Session) -> None:
         began = time.monotonic()
         session.structures = self._signals.structures
         await session.connect(self._remembered)
+        self._security.succeeded()
         self._session = session
         session.remember(self._remembered)
         is_resumed = await self._resume(session)
@@ -350,8 +351,7 @@ class OpcuaMachine:
     def _put(self, found: Translated) -> asyncio.Future[None]:
         self._values += len(found.items)
         if found.gaps:
-            gaps: list[Reading | Draft] = [*found.gaps]
-            self._taker.put(Batch(self.name, gaps), own=len(gaps))
+            self._taker.put(Batch(self.name, [*found.gaps]), own=len(found.gaps))
         batch = Batch(self.name, found.items, self._resume_state(found.resume))
         return self._taker.put(batch, own=found.own - len(found.gaps), duplicate=found.repeats)
 
@@ -372,9 +372,10 @@ class OpcuaMachine:
             self._is_loss_told = True
             emit(SourceLost(self.name, self._settings.url, reason))
 
-    async def _pause(self, stop: asyncio.Event) -> None:
-        until = time.monotonic() + self._backoff.pause()
-        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
+    async def _pause(self, stop: asyncio.Event, least: float) -> None:
+        """``least`` seconds at least, unless a person has changed what the connection was refused for."""
+        until = time.monotonic() + max(self._backoff.pause(), least)
+        while not stop.is_set() and not self._security.is_changed() and (rest := until - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
             self._tell_away()

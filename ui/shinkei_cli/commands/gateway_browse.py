@@ -34,7 +34,11 @@ def register(commands: Subparsers) -> None:
     browse.add_argument(
         "where", metavar="URL|SOURCE", help="opc.tcp://host:port, or the name of a source in plant.toml"
     )
-    browse.add_argument("--security", choices=("none",), help="how to connect to a URL that is no source in plant.toml")
+    browse.add_argument(
+        "--security",
+        choices=("none", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"),
+        help="how to connect to a URL that is no source in plant.toml",
+    )
     browse.add_argument("--node", default="", help="start at this node, like nsu=urn:maker;s=Line (default: Objects)")
     browse.add_argument("--depth", type=int, default=32, help="levels below the start (default: 32)")
     browse.add_argument("--most", type=int, default=200_000, help="stop after this many nodes (default: 200000)")
@@ -95,7 +99,7 @@ def _source(args: argparse.Namespace) -> tuple[str, OpcuaSource, dict[str, Any]]
         raise BadConfig(
             "--security",
             None,
-            "how to connect must be said by name: --security none, or --config with a source of this URL",
+            "how to connect must be said by name: --security Basic256Sha256 (or none), or --config with a source of this URL",
         )
     raw = {"type": "opcua", "url": args.where, "security": args.security}
     source = strict(raw | {"machine": "browse", "timeout": "10s"}, OpcuaSource, "browse")
@@ -106,15 +110,22 @@ def _source(args: argparse.Namespace) -> tuple[str, OpcuaSource, dict[str, Any]]
 async def _ask(
     args: argparse.Namespace, name: str, source: OpcuaSource, also: list[str]
 ) -> tuple[Tree, dict[str, str]]:
+    from shinkei_events.errors import NotConnected
     from shinkei_gateway.opcua.browse import browse, types_of
+    from shinkei_gateway.opcua.security import security_of
     from shinkei_gateway.opcua.session import Session
 
-    session = Session(source.url, f"shinkei browse {name}", source.timeout)
+    security = None
+    if source.security != "none" or source.user is not None:
+        security = security_of(name, source, plant_of(args))
+    session = Session(source.url, f"shinkei browse {name}", source.timeout, security.secure if security else None)
     try:
         await session.connect()
         tree = await browse(session, args.node, depth=args.depth, most=args.most, progress=progress())
         there = {tree.text(at) for at in range(len(tree.nodes))}
         return tree, await types_of(session, [node for node in also if node not in there])
+    except NotConnected as error:
+        raise (security.explain(error) if security else error) from error
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
@@ -136,7 +147,7 @@ def progress() -> Callable[[str, int], None] | None:
 def _write(args: argparse.Namespace, tree: Tree, url: str, raw: dict[str, Any]) -> None:
     from shinkei_gateway.opcua.proposal import propose, toml_of
 
-    own = {key: value for key, value in raw.items() if key in ("url", "security", "user", "password")}
+    own = {key: value for key, value in raw.items() if key in ("url", "security", "mode", "user", "revocation")}
     found = propose(tree, own, args.machine)
     args.write.write_text(toml_of(found, url), encoding="utf-8")
     signals = sum(len(source.settings["signals"]) for source in found)

@@ -1,0 +1,132 @@
+"""Which of a server's endpoints and user tokens are taken: exactly those asked for, or an error that lists what there is. Pure but for `discover`.
+
+Nothing weaker is ever taken instead. Called by `security` and by ``shinkei gateway trust``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+from urllib.parse import urlsplit
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.crypto import security_policies as library
+from asyncua.ua.uaerrors import BadTcpEndpointUrlInvalid, UaError, UaStatusCodeError
+
+from shinkei_events.errors import NotConnected
+from shinkei_gateway.opcua.refusal import EndpointNotOffered, TokenNotOffered
+
+Policy = Literal["none", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
+Mode = Literal["sign", "sign_and_encrypt"]
+
+POLICIES: dict[str, type[library.SecurityPolicy]] = {
+    "none": library.SecurityPolicyNone,
+    "Basic256Sha256": library.SecurityPolicyBasic256Sha256,
+    "Aes128_Sha256_RsaOaep": library.SecurityPolicyAes128Sha256RsaOaep,
+    "Aes256_Sha256_RsaPss": library.SecurityPolicyAes256Sha256RsaPss,
+}
+MODES = {"sign": ua.MessageSecurityMode.Sign, "sign_and_encrypt": ua.MessageSecurityMode.SignAndEncrypt}
+NONE_URI = library.SecurityPolicyNone.URI
+_TOKENS = {
+    ua.UserTokenType.Anonymous: "anonymous",
+    ua.UserTokenType.UserName: "user name",
+    ua.UserTokenType.Certificate: "certificate",
+    ua.UserTokenType.IssuedToken: "issued token",
+}
+_SECRET_BY = [POLICIES[name].URI for name in ("Aes256_Sha256_RsaPss", "Basic256Sha256", "Aes128_Sha256_RsaOaep")]
+"""Policies that may protect a password or sign for a user, best first."""
+_IN_ENCRYPTED = (NONE_URI, library.SecurityPolicyBasic256.URI)
+"""What protects a password no more than the encrypted channel around it does already."""
+
+
+async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  # noqa: ASYNC109  the library's own
+    """GetEndpoints over a channel of its own, which is never secured (Part 4 §5.5.4). Raises `NotConnected`.
+
+    A server that listens below a path answers at ``…/discovery`` (Part 12 §4.2.4), where one may ask without knowing the path.
+    """
+    try:
+        try:
+            return await Client(url, timeout=timeout).connect_and_get_server_endpoints()
+        except BadTcpEndpointUrlInvalid:
+            found = Client(f"{url.rstrip('/')}/discovery", timeout=timeout)
+            return await found.connect_and_get_server_endpoints()
+    except UaStatusCodeError as error:
+        raise NotConnected(f"the server does not list its endpoints: {ua.StatusCode(error.code).name}") from error
+    except TimeoutError as error:
+        raise NotConnected("no answer in time") from error
+    except (OSError, UaError) as error:
+        raise NotConnected(str(error) or type(error).__name__) from error
+
+
+def choose(endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, url: str) -> ua.EndpointDescription:
+    """The endpoint with exactly this policy and mode; of several the one named like ``url``. Raises `EndpointNotOffered`."""
+    wanted_mode = ua.MessageSecurityMode.None_ if policy == "none" else MODES[mode]
+    found = [
+        one for one in endpoints
+        if one.SecurityPolicyUri == POLICIES[policy].URI and one.SecurityMode == wanted_mode
+        and (one.EndpointUrl or "").startswith("opc.tcp:")
+    ]  # fmt: skip
+    if not found:
+        wanted = "none" if policy == "none" else f"{policy} {mode}"
+        raise EndpointNotOffered(
+            f"the server does not offer {wanted}; it offers {'; '.join(offered(endpoints)) or 'nothing'}"
+        )
+    host = urlsplit(url).hostname
+    return max(found, key=lambda one: (_host(one) == host, one.SecurityLevel))
+
+
+def _host(endpoint: ua.EndpointDescription) -> str | None:
+    try:
+        return urlsplit(endpoint.EndpointUrl).hostname
+    except ValueError:
+        return None
+
+
+def url_at(endpoint: ua.EndpointDescription, url: str) -> str:
+    """The endpoint's path at the address that was configured: servers name themselves by hosts and ports we may not reach."""
+    try:
+        path = urlsplit(endpoint.EndpointUrl).path
+    except ValueError:
+        path = ""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{path or parts.path}"
+
+
+def offered(endpoints: Iterable[ua.EndpointDescription]) -> list[str]:
+    """``policy mode (user tokens)`` of each, in words."""
+    words = []
+    for one in endpoints:
+        policy = (one.SecurityPolicyUri or "").rpartition("#")[2]
+        mode = {0: "invalid", 1: "none", 2: "sign", 3: "sign_and_encrypt"}.get(int(one.SecurityMode or 0), "?")
+        text = "none" if policy == "None" else f"{policy} {mode}"
+        words.append(f"{text} ({_tokens(one.UserIdentityTokens or [])})")
+    return list(dict.fromkeys(words))
+
+
+def _tokens(policies: Iterable[ua.UserTokenPolicy]) -> str:
+    return ", ".join(dict.fromkeys(_TOKENS.get(one.TokenType, "?") for one in policies)) or "no user"
+
+
+def token_policy(policies: Sequence[ua.UserTokenPolicy], kind: ua.UserTokenType, channel: str, mode: ua.MessageSecurityMode) -> tuple[str | None, str]:  # fmt: skip
+    """Id and security policy URI of the token to use; ``channel``: the channel's policy URI, meant by a token that names none.
+
+    A password goes encrypted, or as it is through an encrypted channel; a user's certificate always signs. Raises `TokenNotOffered`.
+    """
+    mine = [(one.PolicyId, one.SecurityPolicyUri or channel) for one in policies or [] if one.TokenType == kind]
+    if kind == ua.UserTokenType.Anonymous and mine:
+        return mine[0]
+    for uri in _SECRET_BY:
+        for found in mine:
+            if found[1] == uri:
+                return found
+    if kind == ua.UserTokenType.UserName and mode == ua.MessageSecurityMode.SignAndEncrypt:
+        for found in mine:
+            if found[1] in _IN_ENCRYPTED:
+                return found
+    if mine:
+        ways = ", ".join(sorted({uri.rpartition("#")[2] for _, uri in mine}))
+        raise TokenNotOffered(
+            f"the server would have the {_TOKENS[kind]} by {ways} on this endpoint, which protects too little: choose sign_and_encrypt, or the server's newer policies"
+        )
+    raise TokenNotOffered(f"the server takes no {_TOKENS[kind]} on this endpoint; it takes {_tokens(policies or [])}")

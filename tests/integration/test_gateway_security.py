@@ -1,0 +1,367 @@
+"""Signed and encrypted sessions against the real library's server: every policy, mode and user, and every fault told once and clearly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncua import ua
+from cryptography.hazmat.primitives import serialization
+
+from shinkei_events.errors import NotConnected
+from shinkei_gateway.opcua import refusal
+from shinkei_gateway.opcua.certificate import encoded, thumbprint
+from shinkei_gateway.opcua.session import Session
+from shinkei_gateway.opcua.source import OpcuaMachine
+from tests.support.fake_intake import FakeIntake
+from tests.support.ports import free_port
+from tests.support.secure_machine import KEY, NOW, SERVER_URI, Authority, SecureMachine, secured, server_identity
+from tests.support.waiting import eventually_async
+
+POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
+LONG = "pass" * 25
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+
+
+def check(machine: SecureMachine, test: Callable[[], Awaitable[None]], limit: float = 60) -> None:
+    async def whole() -> None:
+        await machine.start()
+        try:
+            await asyncio.wait_for(test(), limit)
+        finally:
+            await machine.stop()
+
+    asyncio.run(whole())
+
+
+async def connect(folder: Path, machine: SecureMachine, **more: Any) -> Any:
+    """A session was there: its client; raises what a source would be told."""
+    source, _, security = secured(folder, more.pop("url", machine.url), **more)
+    session = Session(source.url, "test", 10.0, security.secure)
+    try:
+        await session.connect()
+        assert await session.is_alive()
+        return session._client
+    except NotConnected as error:
+        raise security.explain(error) from error
+    finally:
+        await session.close()
+
+
+def trusted(folder: Path, machine: SecureMachine, address: str | None = None) -> None:
+    secured(folder, machine.url)[1].trust(machine.identity.certificate, address)
+
+
+def test_every_policy_mode_and_user(tmp_path: Path) -> None:
+    user = server_identity("urn:user", [])
+    (tmp_path / "user.der").write_bytes(encoded(user.certificate))
+    key = user.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "user.pem").write_bytes(key)
+    (tmp_path / "password").write_text("geheim-鍵\n")
+    users: list[dict[str, Any]] = [
+        {},
+        {"user": {"name": "gw", "password": "file:password"}},
+        {"user": {"certificate": "user.der", "key": "file:user.pem"}},
+    ]
+    machine = SecureMachine(free_port(), server_identity(), users={"gw": "geheim-鍵"})
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        for policy in POLICIES:
+            for mode in ("sign", "sign_and_encrypt"):
+                for who in users:
+                    client = await connect(tmp_path, machine, security=policy, mode=mode, **who)
+                    assert client.security_policy.URI.endswith(policy)
+                    assert (
+                        client.security_policy.Mode
+                        == ua.MessageSecurityMode[{"sign": "Sign"}.get(mode, "SignAndEncrypt")]
+                    )
+                    assert client.application_uri == "urn:shinkei:test:gw"
+        assert (await connect(tmp_path, machine, security="none")).security_policy.Mode == ua.MessageSecurityMode.None_
+
+    check(machine, test)
+
+
+def test_a_password_is_encrypted_for_the_server_also_without_a_secure_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("GW_PASSWORD", "geheim")
+    user = {"user": {"name": "gw", "password": "env:GW_PASSWORD"}}
+    machine = SecureMachine(free_port(), server_identity(), users={"gw": "geheim"})
+    plain = SecureMachine(
+        free_port(), server_identity(), users={"gw": "geheim"}, policies=[ua.SecurityPolicyType.NoSecurity]
+    )
+
+    async def encrypted() -> None:
+        with pytest.raises(refusal.CertificateUntrusted):
+            await connect(tmp_path, machine, security="none", **user)
+        trusted(tmp_path, machine)
+        await connect(tmp_path, machine, security="none", **user)
+
+    async def in_the_clear() -> None:
+        with pytest.raises(refusal.TokenNotOffered, match="protects too little"):
+            await connect(tmp_path, plain, security="none", **user)
+
+    check(machine, encrypted)
+    check(plain, in_the_clear)
+
+
+def test_what_the_server_does_not_offer_is_told_with_what_it_does(tmp_path: Path) -> None:
+    machine = SecureMachine(
+        free_port(), server_identity(), tokens=[ua.UserNameIdentityToken],
+        policies=[ua.SecurityPolicyType.NoSecurity, ua.SecurityPolicyType.Basic256Sha256_Sign],
+    )  # fmt: skip
+
+    async def test() -> None:
+        with pytest.raises(refusal.EndpointNotOffered, match=r"none \(user name\); Basic256Sha256 sign \(user name\)"):
+            await connect(tmp_path, machine)
+        with pytest.raises(refusal.TokenNotOffered, match="takes no anonymous on this endpoint; it takes user name"):
+            await connect(tmp_path, machine, mode="sign")
+
+    check(machine, test)
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        ({"now": NOW - timedelta(days=400)}, refusal.CertificateExpired),
+        ({"now": NOW + timedelta(days=3)}, refusal.CertificateNotYetValid),
+        ({"hosts": ["plc-7"]}, refusal.CertificateHostMismatch),
+        ({"uri": "urn:somebody:else"}, refusal.CertificateWrongUri),
+    ],
+    ids=["expired", "not yet valid", "other host", "other application"],
+)
+def test_a_trusted_certificate_that_is_not_right_is_refused(tmp_path: Path, made: dict[str, Any], error: type[Exception]) -> None:  # fmt: skip
+    machine = SecureMachine(free_port(), server_identity(**({"uri": SERVER_URI} | made)))
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        with pytest.raises(error):
+            await connect(tmp_path, machine)
+        assert machine.asked == 0
+
+    check(machine, test)
+
+
+def test_an_issuer_is_trusted_by_its_list_of_revoked_certificates(tmp_path: Path) -> None:
+    authority = Authority()
+    machine = SecureMachine(free_port(), authority.issue(server_identity()))
+
+    async def test() -> None:
+        _, pki, _ = secured(tmp_path, machine.url)
+        pki.trust(authority.certificate)
+        with pytest.raises(refusal.RevocationUnknown):
+            await connect(tmp_path, machine)
+        (pki.folder / "crl" / "ca.crl").write_bytes(authority.crl())
+        await connect(tmp_path, machine)
+        (pki.folder / "crl" / "ca.crl").write_bytes(authority.crl(machine.identity.certificate))
+        with pytest.raises(refusal.CertificateRevoked):
+            await connect(tmp_path, machine)
+
+    check(machine, test)
+
+
+def test_a_server_that_calls_itself_by_a_name_we_do_not_know_is_reached(tmp_path: Path) -> None:
+    machine = SecureMachine(free_port(), server_identity(hosts=["plc-7.invalid"]), host="plc-7.invalid")
+
+    async def test() -> None:
+        trusted(tmp_path, machine, f"127.0.0.1:{machine.port}")
+        await connect(tmp_path, machine)
+
+    check(machine, test)
+
+
+def test_the_channel_is_renewed_under_encryption_and_values_go_on(tmp_path: Path) -> None:
+    machine = SecureMachine(free_port(), server_identity())
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        source, _, security = secured(tmp_path, machine.url)
+        session = Session(source.url, "test", 10.0, security.secure)
+        session._client.secure_channel_timeout = 400
+        await session.connect()
+
+        def token() -> int:
+            protocol: Any = session._client.uaclient.protocol
+            return int(protocol._connection.security_token.TokenId)
+
+        first = token()
+        while token() < first + 4:
+            assert await session.is_alive(), session.lost
+        assert not session.lost.done()
+        await session.close()
+
+    check(machine, test)
+
+
+# ---- the source: what a person is told, and when it tries again ---------------------------------------------------------
+class Living:
+    """A source of ``machine`` while a test runs, and what it told."""
+
+    def __init__(self, folder: Path, machine: SecureMachine, monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
+        self.told: list[Any] = []
+        monkeypatch.setattr("shinkei_gateway.opcua.security.emit", self.told.append)
+        source, self.pki, self.security = secured(folder, machine.url, **more)
+        self.intake = FakeIntake()
+        self.source = OpcuaMachine("src", source, self.intake, security=self.security)
+        self._stop = asyncio.Event()
+
+    async def __aenter__(self) -> Living:
+        self._task = asyncio.create_task(self.source.run(self._stop))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await asyncio.wait_for(self._task, 20)
+
+    async def refused(self, status: str) -> str:
+        """Until it is; why."""
+        await eventually_async(lambda: self.source.health()["security"].get("refused", {}).get("status") == status, 30)
+        return str(self.source.health()["security"]["refused"]["why"])
+
+    async def connected(self, times: int = 1) -> None:
+        await eventually_async(
+            lambda: self.source.health()["connected"] and self.source.health()["connections"] >= times, 30
+        )
+
+    def session(self) -> Session:
+        found = self.source._session
+        assert found is not None
+        return found
+
+    def refusals(self) -> list[str]:
+        return [event.status for event in self.told if type(event).__name__ == "ConnectionRefused"]
+
+
+def test_an_unknown_server_is_refused_once_and_taken_as_soon_as_a_person_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    machine = SecureMachine(free_port(), server_identity())
+
+    async def test() -> None:
+        async with Living(tmp_path, machine, monkeypatch) as living:
+            why = await living.refused("BadCertificateUntrusted")
+            assert thumbprint(machine.identity.certificate) in why
+            assert "shinkei gateway trust src" in why
+            await asyncio.sleep(
+                1.5
+            )  # the source's longest pause is 0.3 s: four and more attempts if it were an ordinary loss
+            assert (living.refusals(), machine.asked) == (["BadCertificateUntrusted"], 0)
+            other = secured(tmp_path, machine.url)[1]
+            other.trust(other.rejected(thumbprint(machine.identity.certificate)), f"127.0.0.1:{machine.port}")
+            await living.connected()
+            assert "refused" not in living.source.health()["security"]
+            await machine.step()
+            await eventually_async(lambda: living.intake.readings("t3"))
+
+    check(machine, test)
+
+
+def test_a_server_with_another_certificate_than_before_is_refused_with_both_fingerprints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    machine = SecureMachine(free_port(), server_identity())
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        async with Living(tmp_path, machine, monkeypatch) as living:
+            await living.connected()
+            before = machine.identity.certificate
+            await machine.stop()
+            machine.identity = server_identity()
+            await machine.start()
+            why = await living.refused("BadCertificateUntrusted")
+            assert type(living.security._refused) is refusal.CertificateChanged
+            assert thumbprint(before) in why
+            assert thumbprint(machine.identity.certificate) in why
+            living.pki.trust(machine.identity.certificate)
+            await living.connected(2)
+
+    check(machine, test)
+
+
+def test_a_wrong_password_is_not_tried_again_until_it_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "password").write_text("wrong")
+    machine = SecureMachine(free_port(), server_identity(), users={"gw": "right"})
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        async with Living(tmp_path, machine, monkeypatch, user={"name": "gw", "password": "file:password"}) as living:
+            why = await living.refused("BadUserAccessDenied")
+            assert "the user gw" in why
+            assert "wrong" not in why
+            await asyncio.sleep(1.5)
+            assert (machine.asked, living.refusals()) == (1, ["BadUserAccessDenied"])
+            machine.users = {"gw": "right"}
+            (tmp_path / "password").write_text("right")
+            await living.connected()
+
+    check(machine, test)
+
+
+def test_a_server_that_does_not_trust_us_is_told_where_our_certificate_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(refusal.OwnCertificateRefused, "pause_s", 0.5)
+    machine = SecureMachine(free_port(), server_identity())
+    machine.clients = set()
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        async with Living(tmp_path, machine, monkeypatch) as living:
+            why = await living.refused("BadSecurityChecksFailed")
+            own = living.pki.own(NOW).certificate
+            assert str(living.pki.own_file) in why
+            assert thumbprint(own) in why
+            machine.clients = {thumbprint(own)}
+            await living.connected()
+            assert living.refusals() == ["BadSecurityChecksFailed"]
+
+    check(machine, test)
+
+
+def test_our_certificate_is_renewed_without_a_restart_also_at_servers_that_know_only_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(refusal.OwnCertificateRefused, "pause_s", 0.5)
+    machine = SecureMachine(free_port(), server_identity())
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        async with Living(tmp_path, machine, monkeypatch) as living:
+            await living.connected()
+            old = thumbprint(living.pki.own(NOW).certificate)
+            machine.clients = {old}
+            new = thumbprint(secured(tmp_path, machine.url)[1].renew(NOW).certificate)
+            assert living.session()._client.is_stale(), "the next renewal of the channel takes the new certificate up"
+            await machine.stop()
+            await machine.start()
+            await living.connected(2)
+            assert living.source.health()["security"]["own"]["sha1"] == old
+            machine.clients = {new}
+            await machine.stop()
+            await machine.start()
+            await living.connected(3)
+            assert living.source.health()["security"]["own"]["sha1"] == new
+
+    check(machine, test)
+
+
+def test_keys_longer_than_ours_and_chains_are_spoken_with(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    machine = SecureMachine(free_port(), server_identity(key=rsa.generate_private_key(65537, 3072)), users={"gw": LONG})
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        (tmp_path / "password").write_text(LONG)
+        for policy in POLICIES:
+            await connect(
+                tmp_path, machine, security=policy, mode="sign", user={"name": "gw", "password": "file:password"}
+            )
+
+    assert machine.identity.key.key_size > KEY.key_size
+    check(machine, test)
