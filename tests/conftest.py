@@ -35,6 +35,7 @@ NEEDS = {
     "mosquitto": ("mosquitto", "mosquitto_server"),
     "browser": ("chromium", "screen"),
     "skab": ("skab",),
+    "tahu": (),
 }
 """What can be left out by name, and the fixtures by which a test shows that it needs it (or ``@pytest.mark.needs("kafka")``)."""
 SKAB_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "skab"
