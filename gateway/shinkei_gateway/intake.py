@@ -16,7 +16,7 @@ import msgspec
 
 from shinkei_events.codec import check, decode, encode
 from shinkei_events.errors import BadInput
-from shinkei_events.frames import MAX_VALUES
+from shinkei_events.frames import MAX_BYTES, MAX_VALUES
 from shinkei_events.identity import FIRST_NUMBER, Kind, StreamId, gap_id
 from shinkei_events.model.frame import Context, Frame, GapMark, Origin
 from shinkei_events.model.numbered import ClockSkew, Gap
@@ -236,12 +236,19 @@ class Intake:
         try:
             check(frame)
             payload = encode(frame)
+            if len(run) == 1 and len(payload) > 2 * MAX_BYTES:
+                raise BadInput(f"a value of {len(payload)} bytes; no record is bigger than {2 * MAX_BYTES}")
         except (BadInput, TypeError, msgspec.MsgspecError, OverflowError) as error:
             if len(run) == 1:
                 self._refuse(run[0], repr(run[0].value).encode(), str(error), out)
                 return
             for reading in run:
                 self._frame(machine, [reading], batch, out)
+            return
+        if len(payload) > MAX_BYTES and len(run) > 1:
+            half = len(run) // 2
+            self._frame(machine, run[:half], batch, out)
+            self._frame(machine, run[half:], batch, out)
             return
         if batch.history and not is_replay:
             state.history_mark = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import random
 import struct
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,10 +34,10 @@ V = ua.VariantType
 STRUCTURES = Structures(["http://opcfoundation.org/UA/", "urn:press"])
 
 
-def source(intake: FakeIntake, nodes: int) -> OpcuaMachine:
+def source(intake: FakeIntake, nodes: int, memory: Path | None = None) -> OpcuaMachine:
     said = {"type": "opcua", "url": "opc.tcp://127.0.0.1:4840", "machine": "op10", "security": "none",
             "signals": [{"node": f"nsu=urn:press;i={n}", "name": f"s{n}"} for n in range(nodes)]}  # fmt: skip
-    return OpcuaMachine("src", strict(said, OpcuaSource, "x"), intake, clock=lambda: PUBLISHED_NS)
+    return OpcuaMachine("src", strict(said, OpcuaSource, "x"), intake, clock=lambda: PUBLISHED_NS, memory=memory)
 
 
 def heard(made: OpcuaMachine, body: bytes) -> None:
@@ -115,5 +117,28 @@ def test_spoiled_responses_through_the_source() -> None:
         assert read > n // 10
         heard(made, response(data_change([item(3, 3.5, V.Double)])))
         assert [one.value for one in readings(intake)] == [3.5], "it goes on"
+
+    asyncio.run(run())
+
+
+def test_a_string_of_ten_megabytes_is_a_file_and_its_record_says_which(tmp_path: Path) -> None:
+    async def run() -> None:
+        intake, long = FakeIntake(), "運" + "x" * 10_000_000
+        made = source(intake, 3, tmp_path / "src.session")
+        for _ in range(2):
+            items = [item(0, 1.0, V.Double), item(1, long, V.String), item(2, [1.5] * 100_000, V.Double)]
+            found = decode_publish_response(response(data_change(items)), made._signals.structures)
+            made.take(Message(found.sequence, found.publish_time, found.values, found.bad, None, []))
+        one, text, array = readings(intake)[:3]
+        assert one.value == 1.0
+        assert isinstance(text.value, dict)
+        assert text.value["size"] == len(long.encode())
+        assert text.value["sha256"] == hashlib.sha256(long.encode()).hexdigest()
+        assert text.value["head"] == long[:1024]
+        assert (tmp_path / text.value["file"]).read_bytes() == long.encode()
+        assert isinstance(array.value, dict)
+        assert array.value["head"] == [1.5] * 16
+        assert len(msgspec.msgpack.encode([text.value, array.value])) < 5_000
+        assert len(list((tmp_path / "src.session.values").iterdir())) == 2, "the same value again is the same file"
 
     asyncio.run(run())

@@ -13,6 +13,7 @@ from shinkei_events.model.frame import Frame, Origin
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_events.model.operation import Operation
+from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.intake import Batch, Draft, Intake, Reading, gap
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
@@ -170,3 +171,13 @@ def test_only_what_came_by_that_source_is_flagged(bench: Bench) -> None:
     bench.put(reading(1, 1.0), skew(100, 60, source="other"))
     (frame,) = [event for event in bench.events() if isinstance(event, Frame)]
     assert frame.origin is None
+
+
+def test_no_record_is_bigger_than_a_broker_takes(bench: Bench) -> None:
+    """512 values of 60 KB each would be one record of 30 MB."""
+    bench.put(*[reading(n, "x" * 60_000) for n in range(40)], reading(41, "y" * 600_000))
+    frames = [event for event in bench.events() if isinstance(event, Frame)]
+    assert [number for frame in frames for number in range(frame.first, frame.end)] == list(range(1, 41))
+    assert all(frame.count <= 5 for frame in frames)
+    (refused,) = [event for event in bench.events() if isinstance(event, Quarantined)]
+    assert "600" in refused.reason

@@ -40,6 +40,9 @@ class Bodies(Protocol):
     def value(self, scope: Scope, type_id: str, body: bytes) -> Value:
         """The structure as an object. Raises `BadInput` for a body that is not what its type says."""
 
+    def big(self, value: Value, variant: bytes) -> Value:
+        """What is carried of a value too big for a record."""
+
 
 class Scope(NamedTuple):
     """What a value is read with. ``namespaces``: the server's, by index. ``lenient``: only the length is wanted, no content is refused."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from shinkei_events.errors import BadInput
 from shinkei_events.model.frame import Value
+from shinkei_gateway.big_value import LIMIT_BYTES
 from shinkei_gateway.opcua import binary
 from shinkei_gateway.opcua.binary import Scope, guarded, nanoseconds
 from shinkei_gateway.opcua.runs import RUNS, TAILS, VALUE, Item
@@ -227,6 +228,8 @@ def _data_value(scope: Scope, handle: int, data: bytes, at: int, values: list[It
         except (BadInput, struct.error, IndexError) as error:
             failed = str(error) or type(error).__name__
             _, at = binary.variant(scope._replace(lenient=True), data, start)
+        if at - start > LIMIT_BYTES and not failed:
+            value = scope.bodies.big(value, data[start:at])
     end = at
     tail, read = TAILS[mask & 0x3E]
     status, source, server = read(tail.unpack_from(data, at))

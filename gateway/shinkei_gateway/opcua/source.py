@@ -71,6 +71,7 @@ class OpcuaMachine:
         self._state = self._restored(known)
         self._monitored = Monitored(self._items)
         self._signals = Signals(name, settings, self._items, taker, clock)
+        self._signals.structures.values = memory.with_name(f"{memory.name}.values") if memory is not None else None
         self._backoff = Backoff(settings.retry, uniform)
         self._session: Session | None = None
         self._loop: PublishLoop | None = None

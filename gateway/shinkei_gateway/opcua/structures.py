@@ -1,4 +1,4 @@
-"""Structures of a server as JSON objects by their definitions (Part 6 §5.2.6 to §5.2.8). Pure.
+"""Structures of a server as JSON objects by their definitions (Part 6 §5.2.6 to §5.2.8). Pure, but for values too big for a record.
 
 An optional field that is not there has no key; a union has the one key of its value; an enumeration is its number. A structure whose
 definition is not known stays what it is, its type and its bytes, and is noted so that the definition can be asked for (`definitions` does).
@@ -10,10 +10,12 @@ import base64
 import math
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from shinkei_events.errors import BadInput
 from shinkei_events.model.frame import Value
+from shinkei_gateway.big_value import kept
 from shinkei_gateway.opcua import binary
 from shinkei_gateway.opcua.binary import FIXED, READERS, Scope
 from shinkei_gateway.opcua.definition import Definition, Field
@@ -29,6 +31,8 @@ class Structures:
 
     def __init__(self, namespaces: list[str], definitions: Iterable[Definition] = STANDARD) -> None:
         self.namespaces = namespaces
+        self.values: Path | None = None
+        """Folder beside the spool for values too big for a record."""
         self.unknown: set[str] = set()
         """Type ids of structures that were met and not understood (ids of their encodings, as sent)."""
         self._types: dict[str, Definition] = {}
@@ -46,6 +50,11 @@ class Structures:
     def knows(self, data_type: str) -> bool:
         """Whether the structure with this data type id can be read."""
         return data_type in self._types
+
+    def big(self, value: Value, variant: bytes) -> Value:
+        """What is carried of a ``value`` too big for a record; ``variant``: its encoding, from the type on. Raises OSError."""
+        raw = value.encode() if isinstance(value, str) else variant
+        return kept(value, raw, self.values)
 
     def value(self, scope: Scope, type_id: str, body: bytes) -> Value:
         """See `binary.Bodies`. Raises `BadInput` when the bytes are not what the definition says."""
