@@ -44,14 +44,10 @@ class Continuity:
         self.newest: int | None = max(times) if times else None
         """The newest source time seen."""
         self._awaited: set[int] = set()
-        self._repeatable: set[int] = set()
+        self.watched: set[int] = set()
+        """Channels whose next value has to be looked at with `seen`; for the others the hot path may write `last` itself."""
         if known or newest is not None:
             self.interrupted()
-
-    @property
-    def is_watching(self) -> bool:
-        """Whether some first values still have to be looked at with `seen`; else the hot path may write `last` itself."""
-        return bool(self._awaited or self._repeatable)
 
     @property
     def is_settled(self) -> bool:
@@ -61,6 +57,7 @@ class Continuity:
     def interrupted(self) -> None:
         """Messages may be missing: from now on the first value of each channel must prove that nothing is."""
         self._awaited = set(range(len(self._channels)))
+        self.watched = set(self._awaited)
 
     def continued(self) -> None:
         """The same subscription goes on and no message is missing; the server may say current values once more."""
@@ -69,7 +66,7 @@ class Continuity:
 
     def may_repeat(self) -> None:
         """The next value of each channel may be the one known already."""
-        self._repeatable = {at for at, time in enumerate(self.last) if time != NEVER}
+        self.watched = self._awaited | {at for at, time in enumerate(self.last) if time != NEVER}
 
     def awaited(self) -> list[int]:
         """Channels that have not said anything since the interruption."""
@@ -78,19 +75,21 @@ class Continuity:
     def ignore(self, at: int) -> None:
         """Nothing is heard of a channel for now (its node is not there)."""
         self._awaited.discard(at)
+        self.watched.discard(at)
 
     def expect(self, at: int) -> None:
         """The channel is heard of again: its first value must prove that nothing is missing."""
         if self.last[at] != NEVER or self._floor is not None:
             self._awaited.add(at)
+            self.watched.add(at)
 
     def seen(self, at: int, time: int, status: int = 0) -> tuple[bool, int | None]:
         """A value of a channel: (is it the one known already, since when its continuity is unproven or None)."""
         last, since = self.last[at], None
-        if at in self._awaited or at in self._repeatable:
+        if at in self.watched:
             is_awaited = at in self._awaited
             self._awaited.discard(at)
-            self._repeatable.discard(at)
+            self.watched.discard(at)
             if last == time and self.odd.get(at, status) == status:
                 return True, None
             if is_awaited:

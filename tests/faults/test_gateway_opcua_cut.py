@@ -79,13 +79,19 @@ def cuts(lengths: list[float], how: Callable[[Proxy], None] = Proxy.cut) -> Call
 
 
 def test_cuts_within_the_queues_lose_nothing(rng: random.Random, sizes: Sizes) -> None:
+    """Several machines at once, as each cut takes its time."""
     many = sizes.of("cuts of an OPC UA machine", sample=6, full=100)
-    longest = 2.0 if many < 100 else 20.0
-    line = Line(queue=5000)
-    asyncio.run(line.run(cuts([rng.uniform(0.2, longest) for _ in range(many)])))
-    found, gaps, _ = line.verdict()
-    assert (found.missing, found.doubled, found.unexplained, gaps) == (0, 0, [], [])
-    assert line.health()["resumed"] >= many
+    longest, lines = (2.0 if many < 100 else 20.0), [Line(queue=5000) for _ in range(2 if many < 100 else 5)]
+    lengths = [[rng.uniform(0.2, longest) for _ in range(many // len(lines))] for _ in lines]
+
+    async def whole() -> None:
+        await asyncio.gather(*(line.run(cuts(own)) for line, own in zip(lines, lengths, strict=True)))
+
+    asyncio.run(whole())
+    for line, own in zip(lines, lengths, strict=True):
+        found, gaps, _ = line.verdict()
+        assert (found.missing, found.doubled, found.unexplained, gaps) == (0, 0, [], [])
+        assert line.health()["resumed"] >= len(own)
 
 
 def test_a_server_that_forgot_the_session_hands_the_subscription_over(rng: random.Random, sizes: Sizes) -> None:

@@ -124,6 +124,39 @@ def test_over_a_restart_the_same_holds() -> None:
     assert Machine(first.resume).say(1, FLAT | {"s=a": 1.0, "s=b": 2.0}).items == []
 
 
+def test_a_subscription_that_goes_on_after_a_restart_has_no_gap_and_tells_no_value_twice() -> None:
+    first = Machine().say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})
+    machine = Machine(json.loads(json.dumps(first.resume)))
+    machine.translator.continued(0)
+    found = machine.say(6, {"s=a": 1.5})
+    assert (found.gaps, len(readings(found))) == ([], 1)
+    again = machine.say(1, {"s=b": 2.0}, received=7)  # a server may say current values once more
+    assert (again.repeats, again.items) == (1, [])
+    assert len(readings(machine.say(8, {"s=b": 2.0}))) == 1
+
+
+def test_what_was_open_when_the_process_died_stays_open() -> None:
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})
+    machine.translator.interrupted("session_lost")
+    half = machine.say(5, {"s=a": 1.5})
+    assert half.resume["settled"] is False
+    again = Machine(json.loads(json.dumps(half.resume)))
+    again.translator.continued(0)
+    (gap,) = again.say(7, {"s=b": 3.0}).gaps
+    assert (gap.fields["channels"], gap.fields["t_from"], gap.fields["t_to"]) == (["b"], T + S, T + 7 * S)
+
+
+def test_a_cut_in_the_same_process_leaves_what_is_open_open() -> None:
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})
+    machine.translator.interrupted("session_lost")
+    machine.say(5, {"s=a": 1.5})
+    machine.translator.continued(0)
+    assert len(machine.say(7, {"s=b": 3.0}).gaps) == 1
+    assert machine.say(8, {"s=a": 1.7}).gaps == []
+
+
 def test_an_overflow_is_a_gap_of_that_channel_alone() -> None:
     machine = Machine()
     machine.say(1, {"s=a": 1.0})

@@ -108,7 +108,7 @@ class Monitored:
     # ---- what is promised ------------------------------------------------------------------------------------------------
     def covers(self) -> float:
         """How long a cut the server's queues bridge for every node, s; inf when nothing is watched."""
-        return min((covered(found) for found in self.revised.values()), default=math.inf)
+        return min((covered(found) for found in list(self.revised.values())), default=math.inf)
 
     def short_of(self, outage: float) -> dict[str, float]:
         """Nodes whose queue bridges less than ``outage`` s, with what it bridges."""
@@ -117,6 +117,21 @@ class Monitored:
             for handle, found in self.revised.items()
             if covered(found) < outage
         }
+
+    def some_refused(self) -> str:
+        """A few of the nodes that are refused, and why."""
+        some = sorted(self.refused.items())[:5]
+        return ", ".join(f"{self._items[handle].node} ({reason})" for handle, reason in some)
+
+    def health(self, outage: float) -> dict[str, Any]:
+        """For /health, also from another thread. ``outage``: s that were promised."""
+        revised = list(self.revised.values())
+        return {
+            "sampling_s": max((one.sampling for one in revised), default=0.0), "queue": min((one.queue for one in revised), default=0),
+            "covers_s": self.covers() if revised else 0.0, "promised_s": float(outage),
+            "short": dict(list(self.short_of(outage).items())[:20]),
+            "refused": {self._items[handle].node: reason for handle, reason in list(self.refused.items())},
+        }  # fmt: skip
 
 
 def covered(found: Revised) -> float:

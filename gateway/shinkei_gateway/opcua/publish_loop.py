@@ -78,8 +78,8 @@ class Publishing:
         """
         self.outstanding -= 1
         self._acks.extendleft(reversed(acks))
-        if code == BAD_TOO_MANY_PUBLISH_REQUESTS:
-            self.limit = max(1, self.limit - 1)
+        if code == BAD_TOO_MANY_PUBLISH_REQUESTS and self.limit > 1:
+            self.limit -= 1
             return None
         if code in _FATAL:
             return _FATAL[code]

@@ -108,17 +108,12 @@ class OpcuaMachine:
 
     def health(self) -> dict[str, Any]:
         """For /health; plain values."""
-        revised = list(self._monitored.revised.values())
-        covers = self._monitored.covers()
         return {
             "type": "opcua", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
             "error": self._error, "values": self._values, "newest": self._translator.newest, "connections": self._connections,
             "resumed": self._resumptions, "skew_s": self._translator.skew / 1e9,
-            "sampling_s": max((one.sampling for one in revised), default=0.0), "queue": min((one.queue for one in revised), default=0),
-            "covers_s": covers if revised else 0.0, "promised_s": float(self._settings.outage),
-            "short": dict(list(self._monitored.short_of(self._settings.outage).items())[:20]),
             "bounced": dict(self._bounced), "publish_requests": self._state.limit if self._state is not None else 0, "security": self._security.health(),
-            "refused": {self._items[handle].node: reason for handle, reason in dict(self._monitored.refused).items()},
+            **self._monitored.health(self._settings.outage),
         }  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -180,6 +175,8 @@ class OpcuaMachine:
         self._loop = loop = PublishLoop(session, self._state, self)
         self._monitored.take_up(self._remembered)
         self._translator.continued(time.monotonic_ns())
+        for handle in self._monitored.refused:
+            self._translator.silent(handle)
         self._remember()
         try:
             await loop.recover(available)
@@ -200,8 +197,7 @@ class OpcuaMachine:
         self._monitored.begin()
         await self._watch(session, subscription, list(range(len(self._items))))
         if self._monitored.refused:
-            some = sorted(self._monitored.refused.items())[:5]
-            nodes = ", ".join(f"{self._items[h].node} ({why})" for h, why in some)
+            nodes = self._monitored.some_refused()
             emit(NodesRefused(self.name, len(self._monitored.refused), nodes))
         await self._monitored.watch_model(session, subscription)
         remembered.subscription = subscription
@@ -210,24 +206,29 @@ class OpcuaMachine:
         self._remember()
         await session.publish(subscription)
 
-    async def _watch(self, session: Session, subscription: int, handles: list[int]) -> None:
+    async def _watch(self, session: Session, subscription: int, handles: list[int]) -> list[int]:
         watched = await self._monitored.watch(session, subscription, handles)
         for handle in handles:
             if handle in self._monitored.refused:
                 self._translator.silent(handle)
         for handle in watched:
             self._translator.heard(handle)
+        return watched
 
     def _remember(self) -> None:
         self._remembered.items, self._remembered.refused = self._monitored.revised, self._monitored.refused
-        save(self._memory, self._remembered)
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk is told by the spool; without the file the next process makes a new subscription
+            save(self._memory, self._remembered)
 
     def _drop_subscription(self) -> None:
         """Messages of the old subscription will not come any more."""
         if self._remembered.subscription or self._connections:
             self._translator.interrupted("session_lost" if self._connections else "gateway_down")
         self._state, self._remembered.subscription = None, 0
-        forget(self._memory)
+        with contextlib.suppress(OSError):
+            forget(self._memory)
 
     async def _live(self, session: Session, stop: asyncio.Event) -> str:
         """Until the connection is lost (why) or ``stop``."""
@@ -283,8 +284,8 @@ class OpcuaMachine:
         if self._monitored.refused and now >= self._retry_at:
             self._retry_at = now + REFUSED_AGAIN_S
             await session.refresh_namespaces()
-            await self._watch(session, subscription, list(self._monitored.refused))
-            self._remember()
+            if await self._watch(session, subscription, list(self._monitored.refused)):
+                self._remember()
         if self._reread is not None:
             await self._reread.go_on(session)
             if (found := self._reread.due(self._translator.unproven(), now)) is not None:

@@ -93,8 +93,8 @@ class Translator:
         self._names = {handle: item.name for handle, item in enumerate(items) if item.role == "signal"}
         self._signals = len(self._names)
         self._is_back = False
-        self.is_settled = known.get("settled", True)
-        """Whether, at the last durable message, nothing of an earlier interruption was open."""
+        self._was_settled = bool(known) and known.get("settled", True)
+        """Whether, at the last durable message before this process, nothing of an earlier interruption was open."""
         if known:
             self._restore(known, now)
 
@@ -116,16 +116,17 @@ class Translator:
     # ---- what happens ------------------------------------------------------------------------------------------------
     def interrupted(self, cause: str) -> None:
         """The connection was lost for ``cause``; what comes next must prove that nothing is missing."""
-        self._cause = cause
+        self._cause, self._was_settled = cause, False
         self._continuity.interrupted()
         self._cycles.disconnected(cause)
 
     def continued(self, now: int) -> None:
         """The same subscription goes on: what was sent meanwhile is sent again, and current values may be said once more."""
-        if self.is_settled:
+        if self._was_settled:
             self._continuity.continued()
         else:
-            self._continuity.may_repeat()
+            self._continuity.may_repeat()  # what is open stays open
+        self._was_settled = False
         self._cycles.wait_again(now)
         self._is_back = True
 
@@ -166,7 +167,7 @@ class Translator:
     def take(self, values: Sequence[Told], bad: Sequence[Undecoded], received: int, now: int) -> Translated:
         """All values of one notification message, in the order sent; ``bad``: those of them that could not be decoded."""
         take = _Take(received, now)
-        if bad or self._continuity.is_watching:
+        if bad:
             errors = {one.place: one for one in bad}
             for at, told in enumerate(values):
                 self._told(told, errors.get(at), take)
@@ -184,11 +185,15 @@ class Translator:
         machine, received, names = self._machine, take.received, self._names.get
         continuity = self._continuity
         last, odd, live, plain = continuity.last, continuity.odd, NEVER, _PLAIN
+        watched = continuity.watched
         append, make = take.items.append, tuple.__new__
         for told in values:
             handle, value, status, time, server = told
             name, kind = names(handle), type(value)
-            if status or name is None or time is None or kind not in plain or (kind is float and not isfinite(value)):  # type: ignore[arg-type]
+            if (
+                status or name is None or time is None or kind not in plain or (kind is float and not isfinite(value))  # type: ignore[arg-type]
+                or (watched and handle in watched)
+            ):  # fmt: skip
                 self._told(told, None, take)
                 continue
             if odd and handle in odd:
