@@ -44,6 +44,7 @@ class Forwarder:
         self._flight: dict[int, tuple[str, int, int]] = {}
         self._ticket = 0
         self._told: set[str] = set()
+        self._ended: dict[str, int] = {}
         self.missing: list[Missing] = []
         """Holes found since the list was last emptied; the shell writes a gap event for each."""
         self.log_id: str | None = None
@@ -65,15 +66,15 @@ class Forwarder:
 
     def on_progress(
         self, partition: int, reports: list[Recorded], kinds: Iterable[Kind] = KINDS, position: int = -1
-    ) -> list[StreamId]:
+    ) -> list[Recorded]:
         """The recorder's report of one partition (of a topic that carries ``kinds``); the last one wins, also a lower one.
 
         A stream that is not in it has nothing recorded. ``position``: how far it has read this log (-1: it reads another); it has then
-        seen what was delivered below, and what it did not take follows again. Returns streams whose report is above what the spool ever gave: the spool
-        went back in time and needs a new epoch.
+        seen what was delivered below, and what it did not take follows again. Returns reports of this epoch that are above what the spool ever
+        gave: it went back in time and needs a new epoch. Of an epoch that ended, whatever is above is not this spool's to send.
         """
         ahead = []
-        ends = self._spool.streams()
+        ends = self._ends()
         named = {str(report.stream) for report in reports}
         for name, stream in self._streams.items():
             if (
@@ -88,21 +89,33 @@ class Forwarder:
             name = str(report.stream)
             if name not in ends and not name.startswith(self._spool.epoch):
                 continue
-            stream = self._stream(name)
-            if report.next > ends.get(name, FIRST_NUMBER):
-                ahead.append(report.stream)
+            stream, end = self._stream(name), ends.get(name, FIRST_NUMBER)
+            if report.next > end and report.stream.epoch == self._spool.epoch:
+                ahead.append(report)
                 continue
-            lower = report.next < stream.recorded
-            stream.recorded = report.next
-            self._outstanding[stream.partition] -= stream.settle()
-            if lower:
-                self._go_back(stream, report.next)
-            elif stream.sent < report.next:
-                stream.sent = report.next
-                stream.drop_pending()
-            elif stream.out and not stream.flying and 0 <= stream.offset < position:
-                self._go_back(stream, report.next)
+            self._recorded_up_to(stream, min(report.next, end), position)
         return ahead
+
+    def end_streams(self, ended: dict[str, int]) -> None:
+        """Of these streams only the numbers below are this spool's; the others follow under numbers of another epoch."""
+        self._ended |= ended
+        for name, number in ended.items():
+            stream = self._stream(name)
+            if stream.sent > number:
+                self._go_back(stream, number)
+            stream.recorded = min(stream.recorded, number)
+
+    def _recorded_up_to(self, stream: Sending, number: int, position: int) -> None:
+        lower = number < stream.recorded
+        stream.recorded = number
+        self._outstanding[stream.partition] -= stream.settle()
+        if lower:
+            self._go_back(stream, number)
+        elif stream.sent < number:
+            stream.sent = number
+            stream.drop_pending()
+        elif stream.out and not stream.flying and 0 <= stream.offset < position:
+            self._go_back(stream, number)
 
     def on_send_again(self, stream: StreamId, number: int) -> None:
         """The recorder misses ``number``: it and everything behind follows again."""
@@ -156,20 +169,22 @@ class Forwarder:
             name: (s.recorded if self._keep_until == "stored" else max(s.delivered, s.recorded))
             for name, s in self._streams.items()
         }
+        done |= {name: 1 << 62 for name, number in self._ended.items() if done.get(name, FIRST_NUMBER) >= number}
         return self._spool.trim(done, **how)
 
     def backlog(self) -> int:
         """How many numbers are not recorded yet."""
-        return sum(end - self._recorded(name) for name, end in self._spool.streams().items())
+        return sum(end - self._recorded(name) for name, end in self._ends().items())
 
     def state(self) -> dict[str, tuple[int, int, int]]:
         """Per stream: next number in the spool, next to send, next to be recorded."""
-        return {
-            name: (end, self._stream(name).sent, self._stream(name).recorded)
-            for name, end in self._spool.streams().items()
-        }
+        return {name: (end, self._stream(name).sent, self._stream(name).recorded) for name, end in self._ends().items()}
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+    def _ends(self) -> dict[str, int]:
+        """Streams with their next numbers, as far as they are this spool's to send."""
+        return self._spool.streams() | self._ended
+
     def _recorded(self, name: str) -> int:
         found = self._streams.get(name)
         return found.recorded if found else FIRST_NUMBER
@@ -203,7 +218,11 @@ class Forwarder:
 
     def _is_wanted(self, entry: Entry, partition: int) -> bool:
         stream = self._stream(entry.stream)
-        return stream.partition == partition and entry.first + entry.count > stream.sent
+        return (
+            stream.partition == partition
+            and entry.first + entry.count > stream.sent
+            and entry.first < self._ended.get(entry.stream, entry.first + 1)
+        )
 
     def _take(self, stream: Sending, entry: Entry, payload: bytes, now: int, sends: list[Send]) -> None:
         try:
@@ -238,8 +257,9 @@ class Forwarder:
         """At the end of the spool: a stream whose last numbers are gone has no record to carry the mark. An empty frame does; for
         events, the gap event that the shell writes is the next one and carries it."""
         self._cursors[partition] = cursor
+        ends = self._ends()
         open_ends = [
-            (s, end) for s in self._by_partition[partition] if s.sent < (end := self._spool.next_number(str(s.id)))
+            (s, end) for s in self._by_partition[partition] if s.sent < (end := ends.get(str(s.id), FIRST_NUMBER))
         ]
         if not open_ends or self._spool.read(cursor) is not None:
             return  # the writing thread has added what seemed to be missing

@@ -47,14 +47,13 @@ class NumbersMissing(Telemetry, frozen=True):
 
 
 class EpochBegun(Telemetry, frozen=True):
-    """The spool was behind what is recorded: a new epoch begins."""
+    """The numbers of a spool are, or may be, somebody else's as well: a new epoch begins."""
 
     old: str
-    stream: str
+    why: str
     level: ClassVar[int] = logging.ERROR
-    text: ClassVar[str] = (
-        "forward: {stream} is recorded beyond what this spool gave (restored from an older copy?); epoch {old} ends"
-    )
+    text: ClassVar[str] = "spool: epoch {old} ends, a new one begins: {why}"
+    metric: ClassVar[str | None] = "shinkei_spool_epochs_ended"
 
 
 class CommandBroke(Telemetry, frozen=True):

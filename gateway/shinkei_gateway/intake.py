@@ -17,19 +17,20 @@ import msgspec
 from shinkei_events.codec import check, decode, encode
 from shinkei_events.errors import BadInput
 from shinkei_events.frames import MAX_BYTES, MAX_VALUES
-from shinkei_events.identity import FIRST_NUMBER, Kind, StreamId, gap_id
+from shinkei_events.identity import FIRST_NUMBER, KINDS, Kind, StreamId, gap_id
 from shinkei_events.model.frame import Context, Frame, GapMark, Origin
-from shinkei_events.model.numbered import ClockSkew, Gap
+from shinkei_events.model.numbered import ClockSkew, Gap, Numbered, StreamClosed, StreamStarted
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.registry import FRAME, type_of
 from shinkei_gateway.clock_watch import Skews
 from shinkei_gateway.columns import columns, context_after, order
 from shinkei_gateway.offered import Batch, Draft, Reading, gap
+from shinkei_gateway.ownership import OWNERSHIP, Ownership
 from shinkei_gateway.spool.commit import GroupCommit
-from shinkei_gateway.spool.opening import Opening
+from shinkei_gateway.spool.opening import ENDING
 from shinkei_gateway.spool.segment import Entry
 from shinkei_gateway.spool.spool import Spool
-from shinkei_gateway.stream_start import opening_events
+from shinkei_gateway.stream_start import Before, before_in, opening_events
 
 __all__ = ["Batch", "Draft", "Intake", "Reading", "gap"]
 
@@ -53,10 +54,19 @@ class Intake:
     """The one writer of a shard's streams. ``clock`` gives ns UTC."""
 
     def __init__(
-        self, spool: Spool, commit: GroupCommit, gateway: str, shard: str, clock: Callable[[], int], opening: Opening
+        self,
+        spool: Spool,
+        commit: GroupCommit,
+        gateway: str,
+        shard: str,
+        clock: Callable[[], int],
+        ownership: Ownership | None = None,
     ) -> None:
         self._spool, self._commit = spool, commit
-        self._gateway, self._shard, self._clock, self._opening = gateway, shard, clock, opening
+        self._gateway, self._shard, self._clock = gateway, shard, clock
+        self.ownership = ownership or Ownership(gateway, shard, spool.epoch, "", spool.resume(OWNERSHIP))
+        self._epoch = spool.epoch
+        self._held: list[tuple[Batch, Future[None]]] | None = None
         self._next: dict[StreamId, int] = {}
         self._machines: dict[str, _Machine] = {}
         self._contexts: dict[str, Any] = dict(spool.resume(_CONTEXTS) or {})
@@ -72,11 +82,11 @@ class Intake:
 
     def has_room(self) -> bool:
         """False while sources must not take more (disk full, or too much waits to be written)."""
-        return self._commit.has_room()
+        return self._held is None and self._commit.has_room()
 
     def stream(self, machine: str, kind: Kind) -> StreamId:
         """The stream written now."""
-        return StreamId(self._spool.epoch, machine, kind)
+        return StreamId(self._epoch, machine, kind)
 
     def next_number(self, stream: StreamId) -> int:
         """The number that comes next in ``stream`` (durable or not)."""
@@ -89,6 +99,13 @@ class Intake:
 
     def put(self, batch: Batch) -> Future[None]:
         """Number and write ``batch``; done when durable. An item that breaks the language goes to quarantine, its neighbours go on."""
+        if self._held is not None:
+            future: Future[None] = Future()
+            self._held.append((batch, future))
+            return future
+        return self._put(batch)
+
+    def _put(self, batch: Batch) -> Future[None]:
         out = _Out()
         by_machine: dict[str, list[Reading | Draft]] = {}
         for item in batch.items:
@@ -104,7 +121,76 @@ class Intake:
             resume[_CONTEXTS] = dict(self._contexts)
         if out.skews_changed:
             resume[_SKEWS] = self._skews.state()
+        if out.ownership_changed:
+            resume[OWNERSHIP] = self.ownership.state()
         return self._commit.submit(out.entries, out.payloads, resume)
+
+    # ---- epochs ------------------------------------------------------------------------------------------------------
+    def hold(self) -> None:
+        """Number nothing for now: what is put waits for `release`."""
+        self._held = [] if self._held is None else self._held
+
+    def release(self) -> None:
+        """Number again, what has waited first."""
+        held, self._held = self._held or [], None
+        for batch, future in held:
+            _chain(self._put(batch), future)
+
+    def begin(self, epoch: str) -> None:
+        """Numbers are given in ``epoch`` from now on; call it when the spool has begun it."""
+        self._epoch = epoch
+        self.ownership.begin(epoch)
+
+    def tell_ending(self) -> Future[None] | None:
+        """Open the streams that follow an epoch of this spool that ended, each with what may be missing at its end; None: there is none."""
+        ending = self._spool.resume(ENDING)
+        if ending is None:
+            return None
+        out = _Out()
+        for machine in sorted({StreamId.parse(name).machine for name in ending["next"]}):
+            self._open(machine, before_in(ending, machine), out)
+        return self._commit.submit(out.entries, out.payloads, {ENDING: None})
+
+    def follow(self, machine: str, *, patient: bool) -> bool:
+        """Tell what ``machine``'s streams follow, when it became known only after they began; whether there was something to tell."""
+        before = self.ownership.before(machine, patient=patient)
+        if before is None or self._held is not None:
+            return False
+        out = _Out()
+        self._open(machine, before, out)
+        self._commit.submit(out.entries, out.payloads, {OWNERSHIP: self.ownership.state()})
+        return True
+
+    def machines(self) -> list[str]:
+        """Machines of which streams are written now."""
+        return sorted({stream.machine for stream in self._next if stream.epoch == self._epoch})
+
+    def again(self, events: list[Frame | Numbered], resume: dict[str, Any]) -> Future[None]:
+        """What has numbers of an epoch that ended gets the next ones of this epoch; its times, context and origin stay."""
+        out = _Out()
+        for event in events:
+            if isinstance(event, StreamStarted):
+                continue  # the stream that follows has one of its own
+            self._started(event.stream.machine, out)
+            stream = self.stream(event.stream.machine, event.stream.kind)
+            self._renumbered(event, stream, out)
+        return self._commit.submit(out.entries, out.payloads, resume)
+
+    def _renumbered(self, event: Frame | Numbered, stream: StreamId, out: _Out) -> None:
+        first = self._number(stream)
+        mark = event.gap_before if event.gap_before is not None and event.gap_before.begin is None else None
+        if isinstance(event, Frame):
+            production = 0 if stream.kind == "history" else self._number(stream.sibling("production")) - 1
+            frame = msgspec.structs.replace(event, stream=stream, first=first, production=production, gap_before=mark)
+            self._next[stream] = frame.end
+            payload = encode(frame)
+            out.add(Entry(str(stream), first, frame.count, FRAME.ce_type, len(payload)), payload)
+            return
+        signals = 0 if stream.kind == "history" else self._number(stream.sibling("signals")) - 1
+        found = msgspec.structs.replace(event, stream=stream, number=first, signals=signals, gap_before=mark)
+        self._next[stream] = first + 1
+        payload = encode(found)
+        out.add(Entry(str(stream), first, 1, type_of(found).ce_type, len(payload)), payload)
 
     def quiet_frames(self) -> list[Frame]:
         """Empty frames of the signals streams that were quiet for a second while their source is alive. Not numbered, not spooled."""
@@ -135,11 +221,22 @@ class Intake:
         return number
 
     def _started(self, machine: str, out: _Out) -> None:
-        """The first event of a production stream says who writes it and what it follows."""
-        if self._number(self.stream(machine, "production")) != FIRST_NUMBER:
+        """The first event of a production stream says who writes it and what it follows; also when the machine comes back."""
+        production = str(self.stream(machine, "production"))
+        if production in self.ownership.closed:
+            for kind in KINDS:
+                self.ownership.closed.pop(str(self.stream(machine, kind)), None)
+            out.ownership_changed = True
+        elif self._number(self.stream(machine, "production")) != FIRST_NUMBER:
             return
-        for draft in opening_events(machine, self._gateway, self._shard, self._clock(), self._opening):
+        self._open(machine, self.ownership.before(machine), out)
+
+    def _open(self, machine: str, before: Before | None, out: _Out) -> None:
+        for draft in opening_events(machine, self._gateway, self._shard, self._clock(), before):
             self._event(draft, "production", out)
+        if before is not None:
+            self.ownership.followed(machine, before.epoch)
+            out.ownership_changed = True
 
     def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:
         run: list[Reading] = []
@@ -165,7 +262,15 @@ class Intake:
         if batch.replay_of is not None:
             item = item._replace(fields=item.fields | {"replay_of": batch.replay_of})
         is_now = not batch.history and batch.replay_of is None
-        if self._event(item, self._kind(item, batch.history), out) and is_now:
+        if not self._event(item, self._kind(item, batch.history), out):
+            return
+        if item.type is StreamClosed:
+            for kind in KINDS:
+                stream = self.stream(item.machine, kind)
+                if self._number(stream) > FIRST_NUMBER:
+                    self.ownership.closed[str(stream)] = self._number(stream)
+            out.ownership_changed = True
+        if is_now:
             changed = context_after(state.context, item)
             if changed != state.context:
                 state.context = changed
@@ -264,8 +369,13 @@ class _Out:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.payloads: list[bytes] = []
-        self.context_changed = self.skews_changed = False
+        self.context_changed = self.skews_changed = self.ownership_changed = False
 
     def add(self, entry: Entry, payload: bytes) -> None:
         self.entries.append(entry)
         self.payloads.append(payload)
+
+
+def _chain(done: Future[None], waiting: Future[None]) -> None:
+    """``waiting`` is done when ``done`` is."""
+    done.add_done_callback(lambda _done: waiting.set_result(None))

@@ -9,24 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from shinkei_events import kafka
 from shinkei_events.envelope import open_record, seal
-from shinkei_events.errors import BadInput, NotConnected
-from shinkei_events.identity import Kind, StreamId
+from shinkei_events.errors import BadInput, Full, NotConnected
+from shinkei_events.identity import Kind
 from shinkei_events.model.numbered import Gap
-from shinkei_events.model.progress import Command, Progress, SendAgain
+from shinkei_events.model.progress import Claim, Command, Progress, SendAgain
 from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_events.topics import COMMANDS, PROGRESS, TOPIC_OF_KIND
 from shinkei_gateway.commands import ISSUERS, Action, Commands
 from shinkei_gateway.forward import Forwarder, Send
-from shinkei_gateway.forward_telemetry import EpochBegun, LogAway, LogFound, NumbersMissing, SentAgain
+from shinkei_gateway.forward_telemetry import LogAway, LogFound, NumbersMissing, SentAgain
 from shinkei_gateway.intake import Batch, Draft, Intake
+from shinkei_gateway.standing import Standing
 
 PACE_S = 0.01
 LOOK_S = 0.5
@@ -40,16 +41,16 @@ def kinds_of(topic: str) -> tuple[Kind, ...]:
 
 
 class KafkaLink:
-    """One per shard. ``new_epoch``: ends the spool's epoch (in the writing thread). ``actions``: by request type, beside `SendAgain`.
+    """One per shard. ``actions``: by request type, beside `SendAgain`.
 
     ``concerns``: whether this shard answers a command to its gateway; ``issuers``: parts that may ask.
     """
 
-    def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, *, new_epoch: Callable[[], Awaitable[str]],
+    def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, standing: Standing, *,
                  actions: dict[type, Action] | None = None, concerns: Callable[[Command], bool] = lambda _command: True, issuers: Iterable[str] = ISSUERS,
                  keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
         self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
-        self._forwarder, self._intake, self._new_epoch = forwarder, intake, new_epoch
+        self._forwarder, self._intake, self._standing = forwarder, intake, standing
         self._keep = keep
         self._wake = asyncio.Event()
         self._commands = Commands(
@@ -71,7 +72,7 @@ class KafkaLink:
             try:
                 log = await asyncio.to_thread(kafka.find_log, self._plant)
                 await self._life(log, stop)
-            except (NotConnected, KafkaException) as error:
+            except (NotConnected, Full, KafkaException) as error:
                 if self.connected or not self.last_error:
                     emit(LogAway(str(error)))
                 self.connected, self.last_error = False, str(error)
@@ -86,6 +87,7 @@ class KafkaLink:
         try:
             await asyncio.to_thread(kafka.assign_from_beginning, reader, [PROGRESS.name, COMMANDS.name])
             self._forwarder.on_log(log.log_id)
+            self._standing.on_log()
             await self._catch_up(reader, log)
             emit(LogFound(log.bootstrap, log.log_id, self._forwarder.backlog()))
             self.connected, self.last_error = True, ""
@@ -100,6 +102,7 @@ class KafkaLink:
         look_at = trim_at = time.monotonic()
         while not stop.is_set() and not self._dead:
             await self._read(reader, log)
+            await self._standing.settle()
             sends = self._forwarder.poll(time.monotonic_ns())
             sends += self._forwarder.quiet(self._intake.quiet_frames())
             for send in sends:
@@ -115,6 +118,7 @@ class KafkaLink:
             if now >= trim_at:
                 trim_at = now + TRIM_S
                 self._forwarder.trim(keep=self._keep)
+                self._standing.follow()
             if not sends:
                 await self._rest()
             else:
@@ -202,30 +206,28 @@ class KafkaLink:
             except BadInput:
                 continue
             if isinstance(event, Progress):
-                await self._progress(event, log)
+                self._progress(event, log)
+            elif isinstance(event, Claim):
+                self._standing.on_claim(event, message.offset() or 0)
             elif isinstance(event, Command):
                 self._commands.take(event)
 
-    async def _progress(self, event: Progress, log: kafka.LogAddress) -> None:
+    def _progress(self, event: Progress, log: kafka.LogAddress) -> None:
         if event.recorder != self._plant.store.recorder:
             return
         position = event.position if event.log_id == log.log_id else -1
         ahead = self._forwarder.on_progress(event.partition, event.streams, kinds_of(event.topic), position)
-        for stream in ahead:
-            if stream.epoch == self._epoch(stream):
-                emit(EpochBegun(stream.epoch, str(stream)))
-                await self._new_epoch()
-
-    def _epoch(self, stream: StreamId) -> str:
-        return self._intake.stream(stream.machine, stream.kind).epoch
+        self._standing.on_progress(event, ahead)
 
     def _again(self, request: SendAgain) -> None:
         emit(SentAgain(str(request.stream), request.number))
         self._forwarder.on_send_again(request.stream, request.number)
 
     def _reply(self, producer: Producer) -> None:
-        for reply in self._commands.replies():
-            sealed = seal(reply, self._source)
+        """What is said beside the streams."""
+        claim = self._standing.claim()
+        for said in [*self._commands.replies(), *([] if claim is None else [claim])]:
+            sealed = seal(said, self._source)
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
 
 

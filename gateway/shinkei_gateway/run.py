@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import signal
 import sys
 import threading
@@ -19,18 +18,16 @@ from typing import Any
 
 from shinkei_events.errors import BadConfig, Full
 from shinkei_events.health import Health
-from shinkei_events.identity import new_epoch
 from shinkei_events.model.numbered import StreamClosed
 from shinkei_events.model.progress import Apply, Command, Replay
 from shinkei_events.runfile import write_atomic
 from shinkei_events.settings import PlantFile, section
 from shinkei_events.telemetry import emit
 from shinkei_gateway.clock_watch import HostClock
+from shinkei_gateway.core import Core
 from shinkei_gateway.file_source import Recording
-from shinkei_gateway.forward import Forwarder
-from shinkei_gateway.intake import Batch, Draft, Intake, Reading
+from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.kafka_link import KafkaLink
-from shinkei_gateway.lock import FolderLock
 from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
@@ -57,16 +54,12 @@ from shinkei_gateway.shards import (
 )
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.source import SparkplugHost
-from shinkei_gateway.spool.commit import GroupCommit
-from shinkei_gateway.spool.disk import FolderDisk
-from shinkei_gateway.spool.spool import Spool, open_spool
 from shinkei_gateway.taking import Taking
 from shinkei_gateway.telemetry import (
     GatewayStarted,
     HostClockStepped,
     Reloaded,
     ReloadRefused,
-    SpoolDamaged,
     SpoolFull,
     SpoolHasRoom,
 )
@@ -89,11 +82,7 @@ def run(plant: PlantFile, stop: threading.Event, shard: str | None = None) -> No
     if shard is not None and shard not in known:
         raise BadConfig("--shard", shard, f"is none of this gateway's shards: {', '.join(shards)}")
     folder = spool_folder(plant, settings, shard or settings.shard)
-    lock = FolderLock(folder)
-    try:
-        asyncio.run(Gateway(plant, settings, shard or settings.shard, folder).run(stop))
-    finally:
-        lock.release()
+    asyncio.run(Gateway(plant, settings, shard or settings.shard, folder).run(stop))
 
 
 class Gateway:
@@ -116,7 +105,8 @@ class Gateway:
         health = Health(
             part_name(self._settings, self._shard), self._plant.dir, address_of(self._settings, self._shard)
         )
-        self._open(loop)
+        if not await self._opened(loop, stop):
+            return
         health.add_source(self._details)
         collector = BooksCollector(self._books, lambda: self._state)
         collector.register()
@@ -132,9 +122,8 @@ class Gateway:
             await self._sources.stop()
             done.set()
             await end_tasks([link, housekeeping], REST_ENDS_S)
-            await asyncio.to_thread(self._commit.stop, REST_ENDS_S)
+            await asyncio.to_thread(self._core.close, REST_ENDS_S)
             self._write_books()
-            self._disk.close()
             collector.unregister()
             health.stop()
 
@@ -144,21 +133,39 @@ class Gateway:
                 link.result()  # an error of this program ends the process; the supervisor starts it anew
             await asyncio.sleep(0.05)
 
+    async def _opened(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> bool:
+        """Open the spool, as soon as its disk lets it: a full or read-only disk is told once and waited for; False when stopped before."""
+        is_told = False
+        while not stop.is_set():
+            try:
+                self._open(loop)
+            except Full as error:
+                if not is_told:
+                    emit(SpoolFull(str(error)))
+                is_told = True
+                await asyncio.sleep(HEALTH_EVERY_S)
+                continue
+            await self._core.begin()
+            if is_told:
+                emit(SpoolHasRoom())
+            return True
+        return False
+
     # ---- building ----------------------------------------------------------------------------------------------------
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         settings, spool_settings = self._settings, self._settings.spool
-        self._disk = FolderDisk(self._folder)
-        spool, opening = open_spool(self._disk, _epoch, max_bytes=int(spool_settings.max_bytes))
-        if opening.previous_epoch is not None:
-            emit(SpoolDamaged(str(self._folder), opening.previous_epoch))
-        self._spool: Spool = spool
         volatile = self._plant.log.bootstrap is None
-        self._forwarder = Forwarder(
-            spool, frame_age=int(settings.frame_age * 1e9), credit=credit_of(self._settings) if volatile else None,
-            keep_until=spool_settings.keep_until or ("stored" if volatile else "sent"),
+        forward = {
+            "frame_age": int(settings.frame_age * 1e9),
+            "credit": credit_of(self._settings) if volatile else None,
+            "keep_until": spool_settings.keep_until or ("stored" if volatile else "sent"),
+        }
+        self._core = Core(
+            self._folder, settings.id, self._shard, on_full=self._on_full, on_durable=lambda: self._durable(loop),
+            spool={"max_bytes": int(spool_settings.max_bytes)}, forward=forward,
         )  # fmt: skip
-        self._commit = GroupCommit(spool, on_full=self._on_full, on_durable=lambda: self._durable(loop))
-        intake = Intake(spool, self._commit, settings.id, self._shard, time.time_ns, opening)
+        spool, intake = self._core.spool, self._core.intake
+        self._spool, self._forwarder, self._commit = spool, self._core.forwarder, self._core.commit
         self._books = Books(self._books_file.read_bytes() if self._books_file.exists() else None)
         mine = in_shard(settings, self._shard)
         owners = {machine: name for name, source in mine.items() for machine in machines_of(source)}
@@ -171,7 +178,7 @@ class Gateway:
             self._shard,
             self._forwarder,
             intake,
-            new_epoch=self._new_epoch,
+            self._core.standing,
             actions={
                 Replay: Replays(self._taking, self._sources.get, lambda stream, n: in_spool(spool, stream, n)),
                 Apply: self._apply,
@@ -181,7 +188,11 @@ class Gateway:
             concerns=self._concerns,
             keep=self._keep,
         )
-        emit(GatewayStarted(settings.id, self._shard, len(mine), spool.used(), str(self._folder), opening.tail))
+        emit(
+            GatewayStarted(
+                settings.id, self._shard, len(mine), spool.used(), str(self._folder), self._core.opening.tail
+            )
+        )
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):
@@ -197,11 +208,6 @@ class Gateway:
 
     async def _settled(self) -> None:
         await asyncio.wrap_future(self._commit.call(lambda: None))
-
-    async def _new_epoch(self) -> str:
-        old = self._spool.epoch
-        await asyncio.wrap_future(self._commit.call(lambda: _drop(self._spool.begin_epoch())))
-        return old
 
     def _keep(self, name: str) -> bool:
         """Whether a segment is younger than ``keep_after``."""
@@ -272,7 +278,10 @@ class Gateway:
     # ---- what happens --------------------------------------------------------------------------------------------------
     def _durable(self, loop: asyncio.AbstractEventLoop) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(self._link.wake)
+            loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._link.wake()
 
     def _on_full(self, why: str) -> None:
         self._disk_error = why
@@ -307,10 +316,6 @@ class Gateway:
         }  # fmt: skip
 
 
-def _epoch() -> str:
-    return new_epoch(time.time_ns() // 1_000_000, random.SystemRandom().getrandbits(74))
-
-
 def _told(reloading: asyncio.Task[dict[str, Any]]) -> None:
     """Nobody waits for the answer: what was refused is an event, and on /health."""
     if not reloading.cancelled() and not isinstance(reloading.exception(), BadConfig | None):
@@ -319,7 +324,3 @@ def _told(reloading: asyncio.Task[dict[str, Any]]) -> None:
 
 def _names(names: list[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _drop(_old: str) -> None:
-    """The action of a commit gives nothing back."""

@@ -83,6 +83,7 @@ EVENT_TYPES: tuple[EventType, ...] = (
     EventType("shinkei.progress", progress.Progress, topics.PROGRESS),
     EventType("shinkei.command", progress.Command, topics.COMMANDS),
     EventType("shinkei.reply", progress.Reply, topics.REPLIES),
+    EventType("shinkei.claim", progress.Claim, topics.PROGRESS),
 )
 
 BY_CE_TYPE: dict[str, EventType] = {entry.ce_type: entry for entry in EVENT_TYPES}

@@ -43,7 +43,7 @@ ORDERS = Topic("shinkei.orders.v1", "order", None)
 QUARANTINE = Topic("shinkei.quarantine.v1", "source", 90 * DAY_MS)
 LIVE = Topic("shinkei.live.v1", "machine", 3_600_000, content_type="application/msgpack")
 SUMMARIES = Topic("shinkei.summaries.v1", "group", 7 * DAY_MS)
-PROGRESS = Topic("shinkei.progress.v1", "recorder/topic/partition", None, partitions=1)
+PROGRESS = Topic("shinkei.progress.v1", "recorder/topic/partition or claim/gateway/shard", None, partitions=1)
 COMMANDS = Topic("shinkei.commands.v1", "gateway", DAY_MS, partitions=1)
 REPLIES = Topic("shinkei.replies.v1", "gateway", DAY_MS, partitions=1)
 

@@ -14,11 +14,9 @@ from shinkei_gateway.spool.spool import open_spool
 
 
 def test_nothing_is_called_missing_while_it_is_being_written(tmp_path: Path) -> None:
-    spool, opening = open_spool(
-        FolderDisk(tmp_path), lambda: "00000000-0000-7000-8000-000000000000", segment_bytes=1 << 18
-    )
+    spool, _ = open_spool(FolderDisk(tmp_path), lambda: "00000000-0000-7000-8000-000000000000", segment_bytes=1 << 18)
     commit = GroupCommit(spool)
-    intake = Intake(spool, commit, "gw", "0", time.time_ns, opening)
+    intake = Intake(spool, commit, "gw", "0", time.time_ns)
     forwarder = Forwarder(spool, credit=None, frame_age=0)
     done = threading.Event()
 

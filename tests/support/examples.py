@@ -88,4 +88,5 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     progress.Progress(recorder="recorder", log_id="l1", topic="shinkei.signals.v1", partition=3, position=55, streams=[progress.Recorded(SIGNALS, 42)], time=T),
     progress.Command(id="c1", gateway="gw-01", issuer="store/recorder", deadline=T, request=progress.SendAgain(stream=SIGNALS, number=42)),
     progress.Reply(id="r1", command="c1", gateway="gw-01", outcome="done", time=T, result={"from": 42}),
+    progress.Claim(gateway="gw-01", shard="0", epoch=SIGNALS.epoch, instance="a1", host="h1", time=T, closed=[progress.Recorded(SIGNALS, 42)]),
 )  # fmt: skip

@@ -26,9 +26,9 @@ OPERATION = {"operation_id": "o", "kind": "process", "station": "M", "started": 
 class Bench:
     def __init__(self, folder: Path, start: int = 0) -> None:
         self.now = T
-        self.spool, opening = open_spool(FolderDisk(folder), lambda: f"00000000-0000-7000-8000-{start:012d}")
+        self.spool, _ = open_spool(FolderDisk(folder), lambda: f"00000000-0000-7000-8000-{start:012d}")
         self.commit = GroupCommit(self.spool)
-        self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: self.now, opening)
+        self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: self.now)
 
     def put(self, *items: Reading | Draft, **more: Any) -> None:
         self.intake.put(Batch("src", list(items), **more)).result(5)

@@ -66,9 +66,9 @@ class Bench:
         self.open()
 
     def open(self) -> None:
-        self.spool, opening = open_spool(FolderDisk(self.folder), lambda: EPOCH)
+        self.spool, _ = open_spool(FolderDisk(self.folder), lambda: EPOCH)
         self.commit = GroupCommit(self.spool)
-        self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: T + 10**9, opening)
+        self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: T + 10**9)
         self.taking = Taking(self.intake, self.books, lambda: T, lambda: 0)
         self.replays = Replays(
             self.taking,

@@ -141,7 +141,7 @@ def test_a_new_epoch_on_demand(tmp_path: Path) -> None:
     fill(spool, 1)
     commit = GroupCommit(spool)
     old = spool.epoch
-    commit.call(spool.begin_epoch).result(5)
+    commit.call(lambda: spool.begin_epoch(EPOCHS[5], {}, "spool_went_back", "")).result(5)
     commit.stop()
     assert spool.epoch != old
     assert spool.next_number(f"{spool.epoch}/OP10/signals") == 1

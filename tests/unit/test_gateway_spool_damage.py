@@ -9,6 +9,7 @@ import google_crc32c
 import pytest
 
 from shinkei_gateway.spool.mend import mended, wrong_bit
+from shinkei_gateway.spool.opening import ENDING
 from shinkei_gateway.spool.segment import HEADER_BYTES, MARK, Entry
 from shinkei_gateway.spool.spool import Spool
 from tests.unit.test_gateway_spool import EPOCHS, fill, last_file, numbers, opened
@@ -130,7 +131,7 @@ def test_the_newest_segment_without_a_head_keeps_resume_states_and_ends_the_epoc
     path.write_bytes(data)
     again, found = opened(tmp_path, segment_bytes=500)
     assert (found.tail, found.previous_epoch) == ("damaged", spool.epoch)
-    assert found.previous_next[stream] == spool.next_number(stream)
+    assert again.resume(ENDING)["next"][stream] == spool.next_number(stream)
     assert again.resume("source") == spool.resume("source")
 
 

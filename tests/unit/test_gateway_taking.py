@@ -25,11 +25,11 @@ def reading(channel: str, value: Any, at: int = 0) -> Reading:
 
 def row(folder: Path, *batches: tuple[Batch, dict[str, int]]) -> dict[str, Any]:
     """The books' one row after ``batches`` (with what their source says of them)."""
-    spool, opening = open_spool(FolderDisk(folder), lambda: EPOCH)
+    spool, _ = open_spool(FolderDisk(folder), lambda: EPOCH)
     commit, books = GroupCommit(spool), Books()
 
     async def put() -> None:
-        taking = Taking(Intake(spool, commit, "gw", "0", lambda: T, opening), books, lambda: T, lambda: 0)
+        taking = Taking(Intake(spool, commit, "gw", "0", lambda: T), books, lambda: T, lambda: 0)
         for batch, said in batches:
             await taking.put(batch, **said)
 

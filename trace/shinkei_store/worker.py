@@ -215,8 +215,8 @@ class _Life:
                 for message in batch:
                     if message.error() is None:
                         at = (message.offset() or 0) + 1
-                        report: Progress = open_record(message.headers(), message.value()).event  # type: ignore[arg-type]
-                        if report.recorder == self._name:
+                        report = open_record(message.headers(), message.value()).event  # type: ignore[arg-type]
+                        if isinstance(report, Progress) and report.recorder == self._name:
                             reports[report.topic, report.partition] = report.streams
         finally:
             reader.close()

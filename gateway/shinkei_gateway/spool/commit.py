@@ -22,6 +22,7 @@ MAX_WAITING_BYTES = 16 * 1024 * 1024
 RETRY_S = 0.25
 
 _Job = tuple[list[Entry], list[bytes], dict[str, Any], "Future[None]"]
+_Action = tuple[Callable[[], object], "Future[None]"]
 
 
 class GroupCommit:
@@ -35,8 +36,7 @@ class GroupCommit:
         on_durable: Callable[[], object] = lambda: None,
     ) -> None:
         self._spool, self._on_full, self._on_durable = spool, on_full, on_durable
-        self._jobs: deque[_Job] = deque()
-        self._actions: deque[tuple[Callable[[], object], Future[None]]] = deque()
+        self._jobs: deque[_Job | _Action] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._ending = False
@@ -54,10 +54,10 @@ class GroupCommit:
         return future
 
     def call(self, action: Callable[[], object]) -> Future[None]:
-        """Run ``action`` in the writing thread, behind everything submitted so far."""
+        """Run ``action`` in the writing thread, behind everything submitted so far and before everything submitted later."""
         future: Future[None] = Future()
         with self._wake:
-            self._actions.append((action, future))
+            self._jobs.append((action, future))
             self._wake.notify()
         return future
 
@@ -75,11 +75,12 @@ class GroupCommit:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._jobs and not self._actions and not self._ending:
+                while not self._jobs and not self._ending:
                     self._wake.wait()
-                if not self._jobs and not self._actions:
+                if not self._jobs:
                     return
-            if not self._jobs:
+                first = self._jobs[0]
+            if len(first) == 2:
                 self._act()
                 continue
             jobs = self._gather()
@@ -90,7 +91,8 @@ class GroupCommit:
             self._on_durable()
 
     def _act(self) -> None:
-        action, future = self._actions.popleft()
+        with self._wake:
+            action, future = self._jobs.popleft()  # type: ignore[misc]
         try:
             action()
         except Full as error:
@@ -104,7 +106,10 @@ class GroupCommit:
         with self._wake:
             while records < GATHER_RECORDS:
                 if self._jobs:
-                    job = self._jobs.popleft()
+                    job = self._jobs[0]
+                    if len(job) == 2:
+                        break
+                    self._jobs.popleft()
                     jobs.append(job)
                     records += sum(entry.count for entry in job[0])
                     self._waiting -= sum(entry.size for entry in job[0])

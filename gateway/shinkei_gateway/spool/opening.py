@@ -32,19 +32,19 @@ EPOCH = "@epoch"
 """Under this name the head of a segment repeats its epoch below a checksum."""
 
 
+ENDING = "@ending"
+"""Under this name the head of a new epoch's first segment says which epoch ended, where and why, until that was told."""
+
+DAMAGED = "the newest file of the spool was damaged; which numbers were in it nobody knows"
+
+
 @dataclass(slots=True)
 class Opening:
-    """What was found. ``tail`` is clean, torn (cut, nothing lost) or damaged (a new epoch begins and follows ``previous_epoch``).
-
-    ``cause`` and ``detail`` are those of the gap records that the new epoch's streams open with.
-    """
+    """What was found. ``tail`` is clean, torn (cut, nothing lost) or damaged (``previous_epoch`` ended)."""
 
     tail: str = "clean"
     corrupt: int = 0
     previous_epoch: str | None = None
-    previous_next: dict[str, int] = field(default_factory=dict)
-    cause: str = "spool_corrupt"
-    detail: str = "the end of the spool was damaged; what was in it is unknown"
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 from shinkei_events.errors import Full
 from shinkei_events.identity import FIRST_NUMBER
 from shinkei_gateway.spool.disk import Disk
-from shinkei_gateway.spool.opening import EPOCH, Contents, Opening, read_contents
+from shinkei_gateway.spool.opening import DAMAGED, ENDING, EPOCH, Contents, Opening, read_contents
 from shinkei_gateway.spool.resume import applied, difference
 from shinkei_gateway.spool.segment import (
     HEADER_BYTES,
@@ -84,15 +84,15 @@ class Spool:
         if not self._known.segments:
             self._start_segment(self._new_epoch(), 1)
         elif found.tail == "damaged":
-            found.previous_epoch, found.previous_next = self.epoch, dict(self._known.next)
-            self._start_segment(self._new_epoch(), self._known.segments[-1].number + 1)
+            found.previous_epoch = self.begin_epoch(self._new_epoch(), self.streams(), "spool_corrupt", DAMAGED)
         self._written = self._known.segments[-1].size
         return found
 
     # ---- writing -----------------------------------------------------------------------------------------------------
-    def _start_segment(self, epoch: str, number: int) -> None:
+    def _start_segment(self, epoch: str, number: int, states: dict[str, Any] | None = None) -> None:
+        resume = self._resume | (states or {})
         segment = Segment(number, epoch, dict(self._known.next), 0)
-        data = encode_header(epoch) + encode_batch([], [], self._resume | {EPOCH: epoch}, segment.table)
+        data = encode_header(epoch) + encode_batch([], [], resume | {EPOCH: epoch}, segment.table)
         if self._disk_has(segment.name):
             self._disk.delete(segment.name)  # left by a making that never finished
         try:
@@ -102,13 +102,27 @@ class Spool:
             self._disk.delete(segment.name)
             raise Full(f"spool: segment {segment.name} cannot be made: {error.strerror}; free disk space") from error
         segment.size = self._written = len(data)
+        self._resume = resume
         with self._lock:
             self._known.segments.append(segment)
+            self._known.resume |= states or {}
 
-    def begin_epoch(self) -> str:
-        """Numbers start anew: this spool went back in time, or is a copy. Called by the writing thread. Returns the old epoch."""
+    def begin_epoch(
+        self, epoch: str, ends: dict[str, int], cause: str, detail: str, resume: dict[str, Any] | None = None
+    ) -> str:
+        """Numbers start anew in ``epoch``; returns the old one. ``ends``: where its streams end (next numbers), to be told with ``cause``.
+
+        Called by the writing thread, with nothing unsynced. ``resume``: states durable together with the change. Raises `Full`.
+        """
         old = self.epoch
-        self._start_segment(self._new_epoch(), self._known.segments[-1].number + 1)
+        ending = {
+            "epoch": old,
+            "next": {name: n for name, n in ends.items() if name.startswith(old)},
+            "cause": cause,
+            "detail": detail,
+        }
+        states = {ENDING: ending} | (resume or {})
+        self._start_segment(epoch, self._known.segments[-1].number + 1, states)
         return old
 
     def _disk_has(self, name: str) -> bool:

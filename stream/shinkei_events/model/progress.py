@@ -16,6 +16,11 @@ class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
     stream: StreamId
     next: int
 
+    @classmethod
+    def parse(cls, stream: str, next: int) -> Recorded:
+        """Of a stream's text form. Raises `BadField`."""
+        return cls(StreamId.parse(stream), next)
+
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All watermarks of one partition after a commit. The last report wins, also a lower one (a restored database)."""
@@ -101,3 +106,29 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: dict[str, Any] = {}
     error: str | None = None
     shard: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A gateway's shard says that this life of it (``instance``, on ``host``) writes ``epoch`` from ``time`` (ns UTC) on.
+
+    ``closed``: streams it writes no more because their machine moved on; all their numbers are below ``next``. Two lives that claim one
+    epoch and do not know of each other are two copies of one spool.
+    """
+
+    gateway: str
+    shard: str
+    epoch: str
+    instance: str
+    host: str
+    time: int
+    closed: list[Recorded] = []
+
+    @property
+    def key(self) -> str:
+        """The compaction key."""
+        return f"claim/{self.gateway}/{self.shard}"
+
+    @property
+    def id(self) -> str:
+        """Unique per life and epoch."""
+        return f"{self.key}/{self.epoch}/{self.instance}/{self.time}"
