@@ -336,7 +336,8 @@ class Intake:
         )
         production = 0 if batch.history else self._number(stream.sibling("production")) - 1
         skew = None if batch.history or is_replay else self._skews.of(batch.source, machine)
-        origin = None if skew is None and not is_replay else Origin(skew, batch.replay_of)
+        is_plain = skew is None and not is_replay and not batch.maybe_again
+        origin = None if is_plain else Origin(skew, batch.replay_of, batch.maybe_again)
         frame = msgspec.structs.replace(frame, production=production, gap_before=mark, origin=origin)
         try:
             check(frame)

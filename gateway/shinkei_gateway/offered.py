@@ -37,7 +37,8 @@ class Draft(NamedTuple):
 class Batch(NamedTuple):
     """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items.
 
-    ``replay_of``: the items are what a quarantine record was; they change no present context.
+    ``replay_of``: the items are what a quarantine record was; they change no present context. ``maybe_again``: they may have been taken before, which cannot
+    be proven: they are kept, and marked so.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Batch(NamedTuple):
     resume: Any = None
     history: bool = False
     replay_of: str | None = None
+    maybe_again: bool = False
 
 
 def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_least: int = 0, channels: list[str] | None = None,

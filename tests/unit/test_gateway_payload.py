@@ -13,6 +13,7 @@ from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.mqtt.connection import Message
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping, matches, pointer
 from shinkei_gateway.mqtt.settings import TopicMap
@@ -129,16 +130,33 @@ def test_pointers_and_times() -> None:
         nanoseconds("2023-11-14T22:13:20", "iso")
 
 
+def message(payload: bytes, mid: int, *, again: bool = False, qos: int = 1, topic: str = "t") -> Message:
+    return Message(topic, payload, qos, mid, again, T)
+
+
 def test_a_redelivery_is_recognised_over_a_restart_and_an_equal_message_is_not_one() -> None:
     memory = Memory(4)
-    assert not memory.is_repeat("t", b"1", False)
-    assert not memory.is_repeat("t", b"1", False)
+    assert memory.judge(message(b"1", 1)) == "new"
+    assert memory.judge(message(b"1", 2)) == "new"
     again = Memory(4, memory.state())
-    assert again.is_repeat("t", b"1", True)
-    assert not again.is_repeat("u", b"1", True)
+    assert again.judge(message(b"1", 1, again=True)) == "same"
+    assert again.judge(message(b"1", 9, again=True)) == "unsure"
+    assert again.judge(message(b"1", 1, again=True, topic="u")) == "new"
+    assert again.judge(message(b"2", 1, again=True)) == "new"
     for number in range(4):
-        again.is_repeat("t", b"x%d" % number, False)
-    assert not again.is_repeat("t", b"1", True)
+        again.judge(message(b"x%d" % number, number))
+    assert again.judge(message(b"1", 1, again=True)) == "new"
+
+
+def test_qos_2_is_the_same_until_its_packet_identifier_is_released() -> None:
+    memory = Memory(1)
+    memory.judge(message(b"1", 7, qos=2))
+    for number in range(5):
+        memory.judge(message(b"x", 20 + number, qos=2))
+    again = Memory(1, memory.state())
+    assert again.judge(message(b"1", 7, qos=2, again=True)) == "same"
+    again.released([7])
+    assert again.judge(message(b"1", 7, qos=2, again=True)) == "new"
 
 
 def test_every_machine_heard_of_gets_the_gaps() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
-from typing import Any
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from shinkei_events.identity import Kind
 from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import no_data_draft
+from shinkei_gateway.mqtt.connection import Message
 
-_DIGEST = 8
+_KEY = 8
+"""Bytes that stand for a message in the window: its packet identifier and the CRC-32 of its topic and payload."""
+Verdict = Literal["new", "same", "unsure"]
 _TOLD = ("state", "reason", "product", "recipe", "tool", "code", "by")
 
 
@@ -20,10 +25,12 @@ class Memory:
 
     def __init__(self, window: int, resume: dict[str, Any] | None = None) -> None:
         known = resume or {}
-        digests = known.get("window", b"")
-        self._window: deque[bytes] = deque(
-            (digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)), maxlen=max(1, window)
-        )
+        self._most = max(1, window) * _KEY
+        raw = known.get("window", b"")
+        self._window: bytes = raw[len(raw) % _KEY :][-self._most :]
+        self._new: list[int] = []
+        self._unreleased: dict[str, int] = dict(known.get("unreleased", {}))
+        self._topics: dict[str, int] = {}
         self._last: dict[str, int] = dict(known.get("last", {}))
         self._states: dict[str, dict[str, Any]] = dict(known.get("states", {}))
         self._away: set[str] = set(known.get("away", ()))
@@ -35,22 +42,63 @@ class Memory:
         """Machines heard of, with the newest source time of each."""
         return self._last
 
-    def is_repeat(self, topic: str, payload: bytes, is_again: bool) -> bool:
-        """Remember a message; whether it is one of the last ones again (asked only when the broker says that it may be)."""
-        digest = hashlib.blake2b(payload, digest_size=_DIGEST, key=topic.encode()[:64]).digest()
-        if is_again and digest in self._window:
-            return True
-        self._window.append(digest)
-        return False
+    def judge(self, message: Message) -> Verdict:
+        """Remember a message and say what it is: ``same`` is proven, ``unsure`` has the bytes of one of the last.
+
+        A broker that delivers again says so (DUP, 3.3.1.1) and keeps the packet identifier (4.4): with the same bytes that is the
+        same message, of QoS 2 for certain until its PUBREL. A payload without a time of its own may also be said twice by the
+        machine: the caller knows that, and takes ``same`` of QoS 1 for unsure then.
+        """
+        if not message.qos and not message.is_again:
+            return "new"
+        topic = self._topics.get(message.topic)
+        if topic is None:
+            if len(self._topics) > 100_000:
+                self._topics.clear()
+            topic = self._topics[message.topic] = zlib.crc32(message.topic.encode())
+        digest = zlib.crc32(message.payload, topic)
+        key = message.mid << 32 | digest
+        verdict: Verdict = "new"
+        if message.is_again:
+            verdict = self._again(message, key, digest)
+        if verdict != "same":
+            self._new.append(key)
+            if message.qos == 2:
+                self._unreleased[str(message.mid)] = digest
+        return verdict
+
+    def _again(self, message: Message, key: int, digest: int) -> Verdict:
+        if message.qos == 2 and self._unreleased.get(str(message.mid)) == digest:
+            return "same"
+        self._keep()
+        count = len(self._window) // _KEY
+        keys = struct.unpack(f">{count}Q", self._window)
+        if message.qos and not message.is_retained and key in keys:
+            return "same"
+        return "unsure" if any(each & 0xFFFF_FFFF == digest for each in keys) else "new"
+
+    def released(self, mids: Sequence[int]) -> None:
+        """The broker knows that we have these messages of QoS 2: their packet identifiers are free."""
+        for mid in mids:
+            self._unreleased.pop(str(mid), None)
+
+    def _keep(self) -> None:
+        if self._new:
+            self._window = (self._window + struct.pack(f">{len(self._new)}Q", *self._new))[-self._most :]
+            self._new.clear()
 
     def took(self, items: list[Reading | Draft]) -> None:
         """These came."""
+        last = self._last
         for item in items:
-            if isinstance(item, Reading) or item.type.__name__ != "Quarantined":
-                self._last[item.machine] = max(self._last.get(item.machine, 0), item.time)
-            if isinstance(item, Draft) and item.type is MachineStateChanged:
-                self._states[item.machine] = {name: item.fields.get(name) for name in _TOLD}
-                self._away.discard(item.machine)
+            if isinstance(item, Reading):
+                if item.time > last.get(item.machine, 0):
+                    last[item.machine] = item.time
+            elif item.type is not Quarantined:
+                last[item.machine] = max(last.get(item.machine, 0), item.time)
+                if item.type is MachineStateChanged:
+                    self._states[item.machine] = {name: item.fields.get(name) for name in _TOLD}
+                    self._away.discard(item.machine)
 
     def gaps(self, cause: str, received: int, detail: str, *, possible: bool) -> list[Draft]:
         """For every machine: readings and events since its last are, or may be, missing."""
@@ -78,7 +126,8 @@ class Memory:
 
     def state(self) -> dict[str, Any]:
         """For the resume state."""
+        self._keep()
         return {
-            "window": b"".join(self._window), "last": dict(self._last), "states": {m: dict(s) for m, s in self._states.items()},
+            "window": self._window, "unreleased": dict(self._unreleased), "last": dict(self._last), "states": {m: dict(s) for m, s in self._states.items()},
             "away": sorted(self._away), "session": self.had_session, "filters": list(self.filters),
         }  # fmt: skip

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from shinkei_gateway.telemetry import SourceConnected, SourceCrashed, SourceLost
 
 BATCH = 500
 TICK_S = 0.5
+MOST_WRITING = 4
+"""Batches on their way to the disk at once: while one is synced the next are decoded."""
 BLOCK_S = 1.0
 """Not being read for longer counts as a block: the broker's queue may have overflowed."""
 SETTLE_S = 2.0
@@ -55,7 +58,8 @@ class MqttDevices:
         self._away_since: float | None = time.monotonic()
         self._is_away_told = self._is_loss_told = False
         self._settles_at: float | None = None
-        self._connections = self._values = 0
+        self._connections = self._values = self._unsure = 0
+        self._writing: deque[asyncio.Future[None]] = deque()
         self._error = ""
 
     def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
@@ -73,7 +77,7 @@ class MqttDevices:
         newest = max(list(self._memory.machines.values()), default=None)
         return {
             "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
-            "error": self._error, "values": self._values, "newest": newest, "connections": self._connections,
+            "error": self._error, "values": self._values, "maybe_again": self._unsure, "newest": newest, "connections": self._connections,
             "skew_s": {machine: watch.skew / 1e9 for machine, watch in list(self._clocks.items())},
         }  # fmt: skip
 
@@ -102,11 +106,12 @@ class MqttDevices:
         is_present = await connection.connect()
         await self._tell_gaps(is_present)
         memory.had_session = True
-        if not is_present or memory.filters != self._mapping.filters:
-            if is_present:  # plant.toml was changed: the session still has what it does not want any more
-                await connection.unsubscribe(sorted(set(memory.filters) - set(self._mapping.filters)))
-            await connection.subscribe(self._mapping.filters, self._settings.qos)
-            memory.filters = self._mapping.filters
+        filters = self._mapping.filters
+        if is_present:
+            await connection.unsubscribe([name for name in memory.filters if name not in filters])
+        if not is_present or memory.filters != filters:
+            await connection.subscribe(filters, self._settings.qos, self._settings.retained)
+            memory.filters = filters
         await self._taker.put(Batch(self.name, [], memory.state()))
         self._settles_at = time.monotonic() + SETTLE_S
         self._away_since, self._error = None, ""
@@ -127,7 +132,15 @@ class MqttDevices:
             await self._gaps("mqtt_possible", "disconnected; the broker's queue may have overflowed", possible=True)
 
     async def _live(self, connection: Connection, stop: asyncio.Event) -> str:
-        """Until the connection is lost (why) or ``stop``."""
+        """Until the connection is lost (why) or ``stop``. What is being written then is still acknowledged."""
+        self._writing.clear()
+        try:
+            return await self._read(connection, stop)
+        finally:
+            if self._writing:
+                await asyncio.wait(self._writing, timeout=BLOCK_S)
+
+    async def _read(self, connection: Connection, stop: asyncio.Event) -> str:
         while not stop.is_set():
             if not self._taker.has_room():
                 await wait_room(self._taker)
@@ -144,21 +157,49 @@ class MqttDevices:
         return "ended"
 
     async def _take(self, connection: Connection, messages: list[Message]) -> None:
+        """Hand over; acknowledged when durable, in order, while the next batches are taken already."""
+        memory = self._memory
+        memory.released(connection.settled().released)
         items: list[Reading | Draft] = []
-        own = repeats = 0
+        unsure: list[Reading | Draft] = []
+        copies = unsure_copies = repeats = 0
+        newest: dict[str, tuple[int, int]] = {}
         for message in messages:
-            if self._memory.is_repeat(message.topic, message.payload, message.is_again):
-                repeats += 1
-                continue
+            if message.is_retained and self._settings.retained == "leave":
+                continue  # MQTT 3.1.1 cannot be asked to leave them out
+            verdict = memory.judge(message)
             found = self._items(message)
-            self._memory.took(found)
-            skews = [] if message.is_again else self._skew(found, message.received)
-            items += [*found, *skews]
-            own += len(found) - 1 + len(skews)
-        self._values += len(items)
+            if verdict == "same" and (message.qos == 2 or _is_timed(found)):
+                repeats += _from_outside(found)
+                continue
+            memory.took(found)
+            if verdict != "new":
+                unsure += found
+                unsure_copies += len(found) - _from_outside(found)
+                continue
+            items += found
+            copies += len(found) - _from_outside(found)
+            first = found[0]
+            if not message.is_again and (isinstance(first, Reading) or first.type is not Quarantined):
+                at = newest.get(first.machine)
+                if at is None or first.time - message.received > at[0] - at[1]:
+                    newest[first.machine] = first.time, message.received
+        skews = [draft for machine, (at, received) in newest.items() for draft in self._skew(machine, at, received)]
+        self._values += len(items) + len(unsure)
+        self._unsure += len(unsure)
+        items += skews
+        if unsure:
+            self._taker.put(Batch(self.name, unsure, maybe_again=True), own=unsure_copies)
+        written = self._taker.put(Batch(self.name, items, memory.state()), own=copies + len(skews), duplicate=repeats)
+        written.add_done_callback(lambda future: _acknowledge(future, connection, messages))
+        self._writing.append(written)
+        await self._bound()
+
+    async def _bound(self) -> None:
+        """At most so many batches wait for the disk."""
         began = time.monotonic()
-        await self._taker.put(Batch(self.name, items, self._memory.state()), own=own, duplicate=repeats)
-        connection.acknowledge(messages)
+        while self._writing and (self._writing[0].done() or len(self._writing) > MOST_WRITING):
+            await self._writing.popleft()
         if time.monotonic() - began > BLOCK_S:
             await self._blocked()
 
@@ -167,17 +208,24 @@ class MqttDevices:
             return self._mapping.take(message.topic, message.payload, message.received)
         except BadInput as error:
             machine = self._mapping.machine(message.topic) or self.name
-            return [refused(self.name, machine, message.topic, message.payload, error, message.received)]
+            return [
+                refused(
+                    self.name,
+                    machine,
+                    message.topic,
+                    message.payload,
+                    error,
+                    message.received,
+                    self._mapping.content_type(message.topic),
+                )
+            ]
 
-    def _skew(self, items: list[Reading | Draft], received: int) -> list[Draft]:
-        item = items[0]
-        if isinstance(item, Draft) and item.type is Quarantined:
-            return []
-        watch = self._clocks.get(item.machine)
+    def _skew(self, machine: str, newest: int, received: int) -> list[Draft]:
+        watch = self._clocks.get(machine)
         if watch is None:
-            told = self._taker.skew(self.name, item.machine)
-            watch = self._clocks[item.machine] = ClockWatch(int(self._settings.clock_limit * 1e9), told=told)
-        found = watch.sample(item.time, received)
+            told = self._taker.skew(self.name, machine)
+            watch = self._clocks[machine] = ClockWatch(int(self._settings.clock_limit * 1e9), told=told)
+        found = watch.sample(newest, received)
         if found is None:
             return []
         fields = {
@@ -187,7 +235,7 @@ class MqttDevices:
             "within": found.within,
             "step": found.step,
         }
-        return [Draft(item.machine, received, received, ClockSkew, fields)]
+        return [Draft(machine, received, received, ClockSkew, fields)]
 
     def _keep_alive(self) -> None:
         for machine, last in self._memory.machines.items():
@@ -228,3 +276,20 @@ class MqttDevices:
         ):
             self._is_away_told = True
             await self._own(self._memory.away(self._clock()))
+
+
+def _acknowledge(written: asyncio.Future[None], connection: Connection, messages: list[Message]) -> None:
+    if not written.cancelled() and written.exception() is None:
+        connection.acknowledge(messages)
+
+
+def _is_timed(items: list[Reading | Draft]) -> bool:
+    """Whether the message says when: the same bytes are then the same moment."""
+    return all(item.time != item.received for item in items)
+
+
+def _from_outside(items: list[Reading | Draft]) -> int:
+    """Items that the message itself is, not the quarantine's copies of single values."""
+    if len(items) == 1:
+        return 1
+    return sum(isinstance(item, Reading) or item.type is not Quarantined for item in items)

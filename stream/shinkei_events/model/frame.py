@@ -42,10 +42,12 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``skew``: ns by which the source's clock was ahead (negative: behind), beyond its limit; source times stand as the source gave them.
     ``replay_of``: the quarantine record (``stream/number``) that these readings were; nothing is known of the context they had.
+    ``maybe_again``: a broker delivered them a second time, or the source said the same twice: which of both cannot be proven.
     """
 
     skew: int | None = None
     replay_of: str | None = None
+    maybe_again: bool = False
 
 
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
