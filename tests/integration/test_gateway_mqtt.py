@@ -228,24 +228,6 @@ def test_what_may_be_a_repeat_is_kept_and_marked_and_with_qos_2_it_is_known(
     asyncio.run(test())
 
 
-def test_filters_that_were_given_up_are_unsubscribed(mosquitto: Mosquitto) -> None:
-    async def test() -> None:
-        intake = FakeIntake()
-        device = Device(mosquitto.port)
-        async with running(source(mosquitto.port, intake)):
-            device.publish(1)
-            await came(device, intake)
-        fewer = [{"filter": "raw/#", "as": "signal", "machine": "M", "signal": "{1}"}]
-        async with running(source(mosquitto.port, intake, topics=fewer)):
-            device.publish(1)
-            device.raw("raw/x", b"1")
-            await eventually_async(lambda: intake.readings("x"))
-        device.close()
-        assert (numbers(intake), intake.drafts(Quarantined)) == ([1], [])
-
-    asyncio.run(test())
-
-
 def test_a_lost_session_is_a_gap_that_covers_what_was_in_it(mosquitto: Mosquitto) -> None:
     async def test() -> None:
         intake = FakeIntake()
