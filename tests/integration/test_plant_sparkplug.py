@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from shinkei_events.model.operation import Operation
 from shinkei_events.settings import Duration, strict
 from shinkei_gateway.intake import Draft, Reading
@@ -15,12 +17,14 @@ from shinkei_gateway.settings import GatewaySettings, sources_of
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.source import SparkplugHost
 from shinkei_plant import ledger
+from shinkei_plant.broker import Broker
 from shinkei_plant.sample import plant_toml
 from shinkei_plant.settings import PlantSettings
 from tests.integration.test_plant_mqtt import detail, running
 from tests.support.fake_intake import FakeIntake
 from tests.support.mosquitto import Mosquitto
 from tests.support.plant import plant_ports
+from tests.support.ports import free_port
 from tests.support.waiting import eventually_async
 
 
@@ -54,12 +58,23 @@ def plant(folder: Path, broker: str, seconds: float) -> PlantSettings:
                          ledger=folder / "ledger", length=Duration(seconds), wait=Duration(30.0))  # fmt: skip
 
 
-def test_the_gateway_hears_the_ledger(mosquitto: Mosquitto, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [None, ""], ids=["mosquitto", "amqtt"])
+def test_the_gateway_hears_the_ledger(program: str | None, tmp_path: Path) -> None:
+    """At both brokers that the plant may start."""
+    found = Broker("127.0.0.1", free_port(), tmp_path / "broker", program=program)
+    found.start()
+    try:
+        _hears_the_ledger(f"mqtt://127.0.0.1:{found.port}", tmp_path)
+    finally:
+        found.stop()
+
+
+def _hears_the_ledger(url: str, tmp_path: Path) -> None:
     async def test() -> None:
         intake, stop = FakeIntake(), asyncio.Event()
-        host = source(tmp_path, mosquitto.url, intake)
+        host = source(tmp_path, url, intake)
         task = asyncio.create_task(host.run(stop))
-        with running(plant(tmp_path, mosquitto.url, 150.0), tmp_path):
+        with running(plant(tmp_path, url, 150.0), tmp_path):
             await eventually_async(lambda: detail(tmp_path, "done"), 60)
             await eventually_async(lambda: len(intake.readings()) >= len(said(tmp_path)), 30)
         stop.set()

@@ -154,7 +154,8 @@ class SparkplugHost:
             if not messages and connection.lost.done():
                 return connection.lost.result()
             for name, machine in self._translator.machines.items():
-                self._taker.alive(name, machine.newest)
+                if not machine.is_stale:  # of the dead nobody says that they told everything
+                    self._taker.alive(name, machine.newest)
         return "ended"
 
     async def _take(self, connection: Connection, messages: list[Message]) -> None:
