@@ -44,7 +44,7 @@ class Core:
     """
 
     def __init__(self, folder: Path, gateway: str, shard: str, *, on_full: Callable[[str], None] = lambda _why: None,
-                 on_durable: Callable[[], object] = lambda: None, disk: Disk | None = None, spool: dict[str, Any] | None = None,
+                 on_durable: Callable[[], object] = lambda: None, on_drop: Callable[[int], None] | None = None, disk: Disk | None = None, spool: dict[str, Any] | None = None,
                  forward: dict[str, Any] | None = None) -> None:  # fmt: skip
         self.folder = folder
         self.lock = FolderLock(folder)
@@ -63,7 +63,7 @@ class Core:
         if self.opening.previous_epoch is not None:
             emit(SpoolDamaged(str(folder), self.opening.previous_epoch))
         ownership = Ownership(gateway, shard, self.spool.epoch, secrets.token_hex(8), self.spool.resume(OWNERSHIP))
-        self.commit = GroupCommit(self.spool, on_full=on_full, on_durable=on_durable)
+        self.commit = GroupCommit(self.spool, on_full=on_full, on_durable=on_durable, on_drop=on_drop)
         self.intake = Intake(self.spool, self.commit, gateway, shard, time.time_ns, ownership)
         self.forwarder = Forwarder(self.spool, **forward or {})
         self.epochs = EpochChange(self.spool, self.commit, self.intake, self.forwarder, epoch_now)

@@ -246,7 +246,10 @@ class Forwarder:
             self._flush(stream, sends)
 
     def _mark(self, stream: Sending, end: int) -> GapMark:
-        cause = "trimmed" if stream.sent < self._spool.oldest(str(stream.id)) else "spool_corrupt"
+        name = str(stream.id)
+        cause = "trimmed" if stream.sent < self._spool.oldest(name) else "spool_corrupt"
+        if stream.sent < self._spool.dropped(name):
+            cause = "spool_dropped"
         mark = GapMark(gap_id(stream.id, stream.sent, end, cause), cause, stream.sent, end)
         if mark.id not in self._told:
             self._told.add(mark.id)

@@ -54,12 +54,14 @@ from shinkei_gateway.shards import (
 )
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.source import SparkplugHost
+from shinkei_gateway.spool.spool import SEGMENT_BYTES
 from shinkei_gateway.taking import Taking
 from shinkei_gateway.telemetry import (
     GatewayStarted,
     HostClockStepped,
     Reloaded,
     ReloadRefused,
+    SpoolDropped,
     SpoolFull,
     SpoolHasRoom,
 )
@@ -67,6 +69,7 @@ from shinkei_gateway.telemetry import (
 BOOKS_EVERY_S = 2.0
 HEALTH_EVERY_S = 0.5
 REST_ENDS_S = 1.5
+SEGMENT_LEAST = 64 * 1024
 APPLY_S = 8.0
 MOVED = "@moved"
 
@@ -160,9 +163,11 @@ class Gateway:
             "credit": credit_of(self._settings) if volatile else None,
             "keep_until": spool_settings.keep_until or ("stored" if volatile else "sent"),
         }
+        most = int(spool_settings.max_bytes)
         self._core = Core(
             self._folder, settings.id, self._shard, on_full=self._on_full, on_durable=lambda: self._durable(loop),
-            spool={"max_bytes": int(spool_settings.max_bytes)}, forward=forward,
+            on_drop=_dropped if spool_settings.on_full == "drop_oldest" else None,
+            spool={"max_bytes": most, "segment_bytes": min(SEGMENT_BYTES, max(SEGMENT_LEAST, most // 16))}, forward=forward,
         )  # fmt: skip
         spool, intake = self._core.spool, self._core.intake
         self._spool, self._forwarder, self._commit = spool, self._core.forwarder, self._core.commit
@@ -320,6 +325,10 @@ def _told(reloading: asyncio.Task[dict[str, Any]]) -> None:
     """Nobody waits for the answer: what was refused is an event, and on /health."""
     if not reloading.cancelled() and not isinstance(reloading.exception(), BadConfig | None):
         reloading.result()
+
+
+def _dropped(freed: int) -> None:
+    emit(SpoolDropped(freed))
 
 
 def _names(names: list[str]) -> str:

@@ -62,6 +62,15 @@ class SpoolFull(Telemetry, frozen=True):
     why: str
 
 
+class SpoolDropped(Telemetry, frozen=True):
+    """The oldest part of a full spool was given up, as on_full = "drop_oldest" says; gap records tell which numbers."""
+
+    level: ClassVar[int] = logging.ERROR
+    text: ClassVar[str] = "spool: full, {bytes} bytes of the oldest were dropped; gap records say which numbers"
+    metric: ClassVar[str | None] = "shinkei_spool_drops"
+    bytes: int
+
+
 class SpoolHasRoom(Telemetry, frozen=True):
     """There is room again and sources go on."""
 

@@ -26,7 +26,10 @@ _Action = tuple[Callable[[], object], "Future[None]"]
 
 
 class GroupCommit:
-    """Writes what is submitted, in order. ``on_full(reason)`` is called once when the disk has no room and once with "" when it has again."""
+    """Writes what is submitted, in order. ``on_full(reason)`` is called once when the disk has no room and once with "" when it has again.
+
+    ``on_drop(bytes)``: with it the oldest is given up instead, as long as there is something older than what is being written.
+    """
 
     def __init__(
         self,
@@ -34,8 +37,9 @@ class GroupCommit:
         *,
         on_full: Callable[[str], None] = lambda _why: None,
         on_durable: Callable[[], object] = lambda: None,
+        on_drop: Callable[[int], None] | None = None,
     ) -> None:
-        self._spool, self._on_full, self._on_durable = spool, on_full, on_durable
+        self._spool, self._on_full, self._on_durable, self._on_drop = spool, on_full, on_durable, on_drop
         self._jobs: deque[_Job | _Action] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
@@ -134,6 +138,9 @@ class GroupCommit:
                     written = True
                 self._spool.sync()
             except Full as error:
+                if self._on_drop is not None and (freed := self._spool.drop_oldest()):
+                    self._on_drop(freed)
+                    continue
                 if not self._full:
                     self._full = True
                     self._on_full(str(error))

@@ -6,6 +6,7 @@ The contract: what was appended before `sync` returned is there after any crash;
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +45,7 @@ class FolderDisk:
         self._writers: dict[str, int] = {}
         self._readers: dict[str, int] = {}
         self._new: set[str] = set()
+        self._closing = threading.Lock()  # a file may be deleted by the writing thread while another reads it
 
     def names(self) -> list[str]:
         """Files there are, sorted."""
@@ -57,10 +59,11 @@ class FolderDisk:
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes from ``offset``."""
-        handle = self._readers.get(name)
-        if handle is None:
-            handle = self._readers[name] = os.open(self._folder / name, os.O_RDONLY)
-        return os.pread(handle, length, offset)
+        with self._closing:
+            handle = self._readers.get(name)
+            if handle is None:
+                handle = self._readers[name] = os.open(self._folder / name, os.O_RDONLY)
+            return os.pread(handle, length, offset)
 
     def append(self, name: str, data: bytes) -> None:
         """Write at the end, whole; raises OSError (disk full, read-only) after writing perhaps a part."""
@@ -94,10 +97,11 @@ class FolderDisk:
 
     def delete(self, name: str) -> None:
         """Remove; no error when it is not there."""
-        for handles in (self._writers, self._readers):
-            handle = handles.pop(name, None)
-            if handle is not None:
-                os.close(handle)
+        with self._closing:
+            for handles in (self._writers, self._readers):
+                handle = handles.pop(name, None)
+                if handle is not None:
+                    os.close(handle)
         (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:

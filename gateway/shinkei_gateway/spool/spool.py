@@ -32,6 +32,9 @@ from shinkei_gateway.spool.segments import Cursor, Segment, find, is_done, place
 
 __all__ = ["Cursor", "Opening", "Segment", "Spool", "open_spool"]
 
+DROPPED = "@dropped"
+"""Under this name a spool remembers what it gave up."""
+
 SEGMENT_BYTES = 64 * 1024 * 1024
 
 
@@ -49,6 +52,7 @@ class Spool:
         self._unsynced: list[tuple[list[Entry], dict[str, Any]]] = []
         self._lock = threading.Lock()
         self._must_cut = False
+        self._dropped: dict[str, int] = {}
         self.corrupt = 0
 
     # ---- state -------------------------------------------------------------------------------------------------------
@@ -80,6 +84,7 @@ class Spool:
         """Read what is there; make the first segment when there is nothing. Raises OSError, or `Full` when no segment can be made."""
         self._known, found = read_contents(self._disk)
         self._resume = dict(self._known.resume)
+        self._dropped = self._known.resume.get(DROPPED) or {}
         self.corrupt = found.corrupt
         if not self._known.segments:
             self._start_segment(self._new_epoch(), 1)
@@ -133,6 +138,8 @@ class Spool:
         last = self._known.segments[-1]
         if self._must_cut:
             self._cut_back(last)
+        if self._dropped and self._dropped != self._resume.get(DROPPED):
+            resume = resume | {DROPPED: self._dropped}
         index = self._index(entries, resume)
         data = encode_batch(entries, payloads, index.resume, None, index.changes)
         if self.used() + len(data) > self._max_bytes:
@@ -196,9 +203,14 @@ class Spool:
         """The batch at ``cursor`` and the place behind it; None at the end. Skips damage (counted in `corrupt`)."""
         while True:
             segment, last = self._at(cursor)
+            if segment.number != cursor.segment:
+                cursor = Cursor(segment.number, HEADER_BYTES)
             read = partial(self._disk.read, segment.name)
             if cursor.offset < segment.size:
-                batch = read_batch(read, cursor.offset, segment.size)
+                try:
+                    batch = read_batch(read, cursor.offset, segment.size)
+                except FileNotFoundError:
+                    continue  # dropped by the writing thread at this moment
                 if batch is not None:
                     return batch, Cursor(segment.number, batch.end)
                 self.corrupt += 1
@@ -226,6 +238,28 @@ class Spool:
     def oldest(self, stream: str) -> int:
         """The first number of ``stream`` that may still be here."""
         return self._known.segments[0].table.get(stream, FIRST_NUMBER)
+
+    # ---- dropping ----------------------------------------------------------------------------------------------------
+    def dropped(self, stream: str) -> int:
+        """Numbers of ``stream`` below this one were, or may have been, dropped for want of room."""
+        found: int = self._dropped.get(stream, 0)
+        return found
+
+    def drop_oldest(self) -> int:
+        """Give up the oldest segment, whether or not anybody has it; returns the bytes freed (0: there is only what is being written).
+
+        Called by the writing thread. What was in it shows as missing numbers with the cause ``spool_dropped``.
+        """
+        with self._lock:
+            if len(self._known.segments) < 2:
+                return 0
+            oldest, after = self._known.segments[0], self._known.segments[1]
+            self._dropped = self._dropped | {
+                name: number for name, number in after.table.items() if number > oldest.table.get(name, FIRST_NUMBER)
+            }
+            self._known.segments.pop(0)
+        self._disk.delete(oldest.name)
+        return oldest.size
 
     # ---- trimming ----------------------------------------------------------------------------------------------------
     def trim(self, recorded: dict[str, int], keep: Callable[[str], bool] = lambda _name: False) -> int:
