@@ -21,7 +21,7 @@ from shinkei_events.model.numbered import Numbered
 from shinkei_events.model.progress import Recorded
 from shinkei_events.topics import PARTITIONS, partition_of
 from shinkei_gateway.sending import Missing, Send, Sending
-from shinkei_gateway.spool.segment import Entry
+from shinkei_gateway.spool.segment import HEADER_BYTES, Entry
 from shinkei_gateway.spool.spool import Cursor, Spool
 
 __all__ = ["CREDIT_BYTES", "Forwarder", "Missing", "Send"]
@@ -116,6 +116,17 @@ class Forwarder:
             stream.drop_pending()
         elif stream.out and not stream.flying and 0 <= stream.offset < position:
             self._go_back(stream, number)
+
+    def skip_done(self) -> None:
+        """Read on where something is to be sent, not through all that is kept for a database restored one day. After the progress was read."""
+        last = Cursor(self._spool.end().segment, HEADER_BYTES)
+        places = dict.fromkeys(range(self._partitions), last)
+        for name, end in self._ends().items():
+            stream = self._stream(name)
+            if stream.sent < end:
+                place = self._spool.position_of(name, stream.sent)
+                places[stream.partition] = min(places[stream.partition], place)
+        self._cursors = {p: max(place, self._cursors[p]) for p, place in places.items()}
 
     def on_send_again(self, stream: StreamId, number: int) -> None:
         """The recorder misses ``number``: it and everything behind follows again."""

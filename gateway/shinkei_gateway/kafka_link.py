@@ -89,6 +89,7 @@ class KafkaLink:
             self._forwarder.on_log(log.log_id)
             self._standing.on_log()
             await self._catch_up(reader, log)
+            self._forwarder.skip_done()
             emit(LogFound(log.bootstrap, log.log_id, self._forwarder.backlog()))
             self.connected, self.last_error = True, ""
             await self._serve(producer, reader, log, stop)

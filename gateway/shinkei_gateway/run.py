@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -70,6 +71,8 @@ BOOKS_EVERY_S = 2.0
 HEALTH_EVERY_S = 0.5
 REST_ENDS_S = 1.5
 SEGMENT_LEAST = 64 * 1024
+KEPT_SHARE = 0.5
+FREE_SHARE = 0.1
 APPLY_S = 8.0
 MOVED = "@moved"
 
@@ -215,10 +218,14 @@ class Gateway:
         await asyncio.wrap_future(self._commit.call(lambda: None))
 
     def _keep(self, name: str) -> bool:
-        """Whether a segment is younger than ``keep_after``."""
-        after = self._settings.spool.keep_after
+        """Whether a segment is younger than ``keep_after``; that gives way long before the disk or ``max_bytes`` would block the sources."""
+        settings = self._settings.spool
         with contextlib.suppress(OSError):
-            return after > 0 and time.time() - (self._folder / name).stat().st_mtime < after
+            disk = os.statvfs(self._folder)
+            is_roomy = (
+                disk.f_bavail > FREE_SHARE * disk.f_blocks and self._spool.used() < KEPT_SHARE * settings.max_bytes
+            )
+            return is_roomy and time.time() - (self._folder / name).stat().st_mtime < settings.keep_after
         return False
 
     # ---- commands --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class SpoolSettings(Strict, frozen=True):
 
     max_bytes: Size = Size(2_000_000_000)
     keep_until: Literal["stored", "sent"] | None = None
-    keep_after: Duration = Duration(0.0)
+    keep_after: Duration = Duration(48 * 3600.0)
     on_full: Literal["block", "drop_oldest"] = "block"
 
 

@@ -144,6 +144,7 @@ class World:
         self.futures: list[tuple[str, int, Future[None]]] = []
         self.sent_up_to = {m: self.intake.resume(m) or 0 for m in MACHINES}
         self.read_progress()
+        self.forwarder.skip_done()
 
     def crash_gateway(self) -> None:
         self.disk.crash()
