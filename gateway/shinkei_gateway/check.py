@@ -14,6 +14,7 @@ from shinkei_events.errors import NotConnected
 from shinkei_events.settings import PlantFile, section
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.dial import connection as connection_of
+from shinkei_gateway.mqtt.limits import promises, shortfalls
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.opcua.check import clock_problems, clock_skew
 from shinkei_gateway.opcua.monitored import Monitored
@@ -98,9 +99,11 @@ async def _mqtt(source: MqttSource, folder: Path) -> tuple[str, str]:
     try:
         await connection.connect()
         await connection.subscribe([topic.filter for topic in source.topics], source.qos)
+        problems = [*promises(source), *shortfalls(source, connection.limits, kept=False)]
     finally:
         await connection.close()
-    return "ok", f"{len(source.topics)} topic filters granted"
+    detail = f"{len(source.topics)} topic filters granted"
+    return ("wrong", "; ".join([detail, *problems])) if problems else ("ok", detail)
 
 
 async def _sparkplug(source: SparkplugSource, folder: Path) -> tuple[str, str]:

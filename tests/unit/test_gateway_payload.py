@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from shinkei_events.errors import BadField, BadInput
@@ -13,10 +14,11 @@ from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
-from shinkei_gateway.mqtt.connection import Message
+from shinkei_gateway.mqtt.connection import Limits, Message
+from shinkei_gateway.mqtt.limits import promises, shortfalls
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping, matches, pointer
-from shinkei_gateway.mqtt.settings import TopicMap
+from shinkei_gateway.mqtt.settings import MqttSource, TopicMap
 from shinkei_gateway.mqtt.times import nanoseconds
 
 T = 1_700_000_000_000_000_000
@@ -177,3 +179,18 @@ def test_a_state_is_told_again_unless_the_machine_told_a_newer_one() -> None:
     memory = Memory(4, memory.state())
     memory.took([Draft("A", T + 20, T + 20, MachineStateChanged, {"state": "HELD"})])
     assert [(d.machine, d.fields["state"], d.time) for d in memory.back(T + 21)] == [("B", "EXECUTE", T + 21)]
+
+
+def test_what_a_broker_cannot_keep_is_said() -> None:
+    source = strict({"type": "mqtt", "url": "mqtt://h:1", "client_id": "c", "topics": TOPICS}, MqttSource, "x")
+    promised = msgspec.structs.replace(source, queue="unlimited", qos=2)
+    assert (shortfalls(source, Limits()), promises(source)) == ([], [])
+    assert shortfalls(source, Limits(session_expiry=0xFFFF_FFFF, maximum_qos=2)) == []
+    assert "after 60 s" in shortfalls(source, Limits(session_expiry=60))[0]
+    assert shortfalls(source, Limits(session_expiry=60), kept=False) == []
+    assert [words.split()[0] for words in shortfalls(promised, Limits(session_expiry=10**6, maximum_qos=1))] == [
+        "the",
+        "the",
+    ]
+    assert "QoS 0" in promises(msgspec.structs.replace(promised, qos=0))[0]
+    assert "window" in promises(msgspec.structs.replace(source, window=10))[0]

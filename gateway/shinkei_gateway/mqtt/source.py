@@ -24,6 +24,7 @@ from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.connection import Connection, Message
 from shinkei_gateway.mqtt.dial import connection as connection_of
+from shinkei_gateway.mqtt.limits import shortfalls
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping
 from shinkei_gateway.mqtt.settings import MqttSource
@@ -61,6 +62,7 @@ class MqttDevices:
         self._connections = self._values = self._unsure = 0
         self._writing: deque[asyncio.Future[None]] = deque()
         self._error = ""
+        self._shortfalls: list[str] = []
 
     def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
         """See `Replayable`: a message on its topic, or a value of one."""
@@ -77,7 +79,7 @@ class MqttDevices:
         newest = max(list(self._memory.machines.values()), default=None)
         return {
             "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
-            "error": self._error, "values": self._values, "maybe_again": self._unsure, "newest": newest, "connections": self._connections,
+            "error": self._error, "values": self._values, "maybe_again": self._unsure, "limits": list(self._shortfalls), "newest": newest, "connections": self._connections,
             "skew_s": {machine: watch.skew / 1e9 for machine, watch in list(self._clocks.items())},
         }  # fmt: skip
 
@@ -104,6 +106,7 @@ class MqttDevices:
     async def _connect(self, connection: Connection) -> None:
         began, memory = time.monotonic(), self._memory
         is_present = await connection.connect()
+        self._shortfalls = shortfalls(self._settings, connection.limits)
         await self._tell_gaps(is_present)
         memory.had_session = True
         filters = self._mapping.filters
