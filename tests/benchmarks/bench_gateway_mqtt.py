@@ -20,6 +20,7 @@ import psutil
 
 from shinkei_events import kafka
 from shinkei_events.envelope import open_record
+from shinkei_events.errors import NotConnected
 from shinkei_events.frames import readings
 from shinkei_events.kafka import LogAddress
 from shinkei_events.model.frame import Frame
@@ -30,6 +31,7 @@ from tests.support.gateway_site import write_site
 from tests.support.kafka import KafkaNode
 from tests.support.mosquitto import Mosquitto
 from tests.support.parts import PartProcess
+from tests.support.waiting import eventually
 
 MESSAGES, TOPICS = 200_000, 50
 WITHIN_S = 120.0
@@ -81,7 +83,7 @@ def measure(client: str) -> dict[str, Any]:
         site = write_site(folder / "site", {"m": source}, bootstrap=node.bootstrap, frame_age="100ms")
         consumer = kafka.plain_consumer(log, "bench")
         stack.callback(consumer.close)
-        kafka.assign_from_beginning(consumer, [SIGNALS.name])
+        eventually(lambda: _assigned(consumer), 60, every=0.5)
         gateway = PartProcess("gateway", site, folder / "site")
         stack.callback(lambda: gateway.stop(20))
         gateway.start(60, ready=False)
@@ -95,6 +97,15 @@ def measure(client: str) -> dict[str, Any]:
             "msgs_per_core_s": round((come - first) / used), "cpu_us_per_msg": round(used / (come - first) * 1e6, 2),
             "msgs_per_wall_s": round((come - first) / wall), "bytes": size, "rss_mb": round(process.memory_info().rss / 1e6),
         }  # fmt: skip
+
+
+def _assigned(consumer: Any) -> bool:
+    """False while a new topic has no leader yet."""
+    try:
+        kafka.assign_from_beginning(consumer, [SIGNALS.name])
+    except NotConnected:
+        return False
+    return True
 
 
 async def _fill(port: int) -> int:
