@@ -33,8 +33,9 @@ from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
-from shinkei_gateway.opcua import asked
-from shinkei_gateway.opcua.security import pki_of, security_of
+from shinkei_gateway.opcua import asked, trusting
+from shinkei_gateway.opcua.expiry import ExpiryWatch
+from shinkei_gateway.opcua.security import Security, pki_of, security_of
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.quarantine_read import in_spool
@@ -100,6 +101,7 @@ class Gateway:
         self._reload_error = ""
         self._books_file = books_file(folder)
         self._pki = pki_of(plant)
+        self._secured: dict[str, Security] = {}
         self._disk_error = ""
         self._state: dict[str, tuple[int, int, int]] = {}
         self._backlog = 0
@@ -121,13 +123,14 @@ class Gateway:
         done = asyncio.Event()
         link = asyncio.create_task(self._link.run(done), name="link")
         housekeeping = asyncio.create_task(self._keep_house(health, done), name="house")
+        expiry = asyncio.create_task(ExpiryWatch(self._pki, self._servers, time.time_ns).run(done), name="expiry")
         self._listen_for_reload(loop)
         try:
             await self._until(stop, link)
         finally:
             await self._sources.stop()
             done.set()
-            await end_tasks([link, housekeeping], REST_ENDS_S)
+            await end_tasks([link, housekeeping, expiry], REST_ENDS_S)
             await asyncio.to_thread(self._core.close, REST_ENDS_S)
             self._write_books()
             collector.unregister()
@@ -191,6 +194,7 @@ class Gateway:
                 Replay: Replays(self._taking, self._sources.get, lambda stream, n: in_spool(spool, stream, n)),
                 Apply: self._apply,
                 **asked.actions(self._sources.get),
+                **trusting.actions(self._sources.get),
             },
             issuers=settings.issuers,
             concerns=self._concerns,
@@ -204,7 +208,7 @@ class Gateway:
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):
-            security = security_of(name, settings, self._plant, self._pki)
+            security = self._secured[name] = security_of(name, settings, self._plant, self._pki)
             return OpcuaMachine(
                 name, settings, self._taking, memory=session_file(self._folder, name), security=security
             )
@@ -213,6 +217,12 @@ class Gateway:
         if isinstance(settings, SparkplugSource):
             return SparkplugHost(name, settings, self._taking, self._plant.path.parent)
         return Recording(name, settings, self._plant.dir, self._taking)
+
+    def _servers(self) -> list[tuple[str, Any]]:
+        shown = [
+            (name, one.server_certificate()) for name, one in list(self._secured.items()) if self._sources.get(name)
+        ]
+        return [(name, certificate) for name, certificate in shown if certificate is not None]
 
     async def _settled(self) -> None:
         await asyncio.wrap_future(self._commit.call(lambda: None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -11,14 +12,20 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from shinkei_events.errors import NotConnected
+from shinkei_cli.main import main
+from shinkei_events.errors import BadInput, NotConnected
+from shinkei_events.model.progress import Command, Trust
 from shinkei_gateway.opcua import refusal
 from shinkei_gateway.opcua.certificate import encoded, thumbprint
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.source import OpcuaMachine
+from shinkei_gateway.opcua.trusting import actions
+from tests.support.counting_machine import settings
 from tests.support.fake_intake import FakeIntake
+from tests.support.gateway_site import write_site
 from tests.support.ports import free_port
 from tests.support.secure_machine import KEY, NOW, SERVER_URI, Authority, SecureMachine, secured, server_identity
 from tests.support.waiting import eventually_async
@@ -364,4 +371,59 @@ def test_keys_longer_than_ours_and_chains_are_spoken_with(tmp_path: Path) -> Non
             )
 
     assert machine.identity.key.key_size > KEY.key_size
+    check(machine, test)
+
+
+def test_trust_shows_both_certificates_and_moves_the_servers_after_a_yes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    machine = SecureMachine(free_port(), server_identity(hosts=["plc-7"]))
+    more = settings(machine.url)
+    del more["security"]
+    path = write_site(tmp_path, {"src": more})
+
+    def command(*words: str) -> tuple[int, str, str]:
+        code = main(["gateway", *words, "--config", str(path), "--dir", str(tmp_path / "site")])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    async def test() -> None:
+        mine = thumbprint(machine.identity.certificate)
+        code, out, _ = await asyncio.to_thread(command, "trust", "src", "--format", "json")
+        server, gateway = json.loads(out)
+        assert (code, server["sha1"], "not trusted" in server["state"]) == (1, mine, True)
+        assert gateway["sha1"] == thumbprint(
+            x509.load_der_x509_certificate((tmp_path / "site/pki/own/certificate.der").read_bytes())
+        )
+        assert (await asyncio.to_thread(command, "trust", machine.url, "--thumbprint", "00" * 20))[0] == 1
+        assert (await asyncio.to_thread(command, "trust", machine.url, "--thumbprint", mine))[0] == 0
+        code, out, _ = await asyncio.to_thread(command, "trust", "src", "--format", "json")
+        assert (code, json.loads(out)[0]["state"]) == (0, "trusted")
+        code, out, _ = await asyncio.to_thread(command, "check", "--format", "json")
+        assert json.loads(out)[0]["state"] != "absent"
+        assert (await asyncio.to_thread(command, "certificate", "renew"))[0] == 0
+        _, out, _ = await asyncio.to_thread(command, "certificate", "show", "--format", "json")
+        assert [row["whose"] for row in json.loads(out)] == ["gateway", "gateway, before"]
+
+    check(machine, test)
+
+
+def test_trust_is_also_a_command_of_the_running_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = SecureMachine(free_port(), server_identity())
+
+    async def test() -> None:
+        async with Living(tmp_path, machine, monkeypatch) as living:
+            await living.refused("BadCertificateUntrusted")
+            act = actions({"src": living.source}.get)[Trust]
+
+            def asked(source: str, name: str) -> Command:
+                return Command(
+                    id="1", gateway="gw", issuer="cli/x", deadline=0, request=Trust(source=source, thumbprint=name)
+                )
+
+            for source, name in (("nobody", "0" * 40), ("src", "0" * 40)):
+                with pytest.raises(BadInput):
+                    await act(asked(source, name))
+            result = await act(asked("src", thumbprint(machine.identity.certificate)))
+            assert result["trusted"]["application_uri"] == SERVER_URI
+            await living.connected()
+
     check(machine, test)

@@ -26,6 +26,7 @@ from shinkei_gateway.opcua.certificate import (
     thumbprint,
 )
 from shinkei_gateway.opcua.endpoints import POLICIES, choose, token_policy, url_at
+from shinkei_gateway.opcua.expiry import ExpiryWatch
 from shinkei_gateway.opcua.pki import REJECTED_MOST, Pki
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.settings import OpcuaSource, check_opcua
@@ -214,6 +215,27 @@ def test_a_server_with_ever_new_certificates_does_not_fill_the_disk(tmp_path: Pa
     for _ in range(REJECTED_MOST + 5):
         store.reject(server_identity().certificate)
     assert len(list((tmp_path / "pki/rejected").iterdir())) == REJECTED_MOST
+
+
+def test_what_ends_soon_is_told_once_a_day_and_our_own_is_renewed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    told: list[Any] = []
+    monkeypatch.setattr("shinkei_gateway.opcua.expiry.emit", told.append)
+    store, now = pki(tmp_path), [int(NOW.timestamp() * 1e9)]
+    soon = server_identity(valid=timedelta(days=29)).certificate
+    watch = ExpiryWatch(store, lambda: [("press", soon), ("other", SERVER.certificate)], lambda: now[0])
+    watch.look()
+    watch.look()
+    assert [event.thumbprint for event in told] == [thumbprint(soon)]
+    assert not store.has_own(), "who needs no certificate gets none"
+    old = store.own(NOW).certificate
+    now[0] += int(timedelta(days=1070).total_seconds() * 1e9)
+    told.clear()
+    watch.look()
+    watch.look()
+    names = [type(event).__name__ for event in told]
+    assert names.count("CertificateRenewed") == 1
+    assert store.own(NOW).certificate != old
+    assert store.renew(NOW, of=old).certificate == store.own(NOW).certificate, "renewed by another process already"
 
 
 # ---- endpoints -----------------------------------------------------------------------------------------------------------------

@@ -73,10 +73,20 @@ class Pki:
             self._own = (stamp, _read(path))
         return self._own[1]
 
-    def renew(self, now: datetime) -> Identity:
-        """A new key and certificate; the old ones stay for servers that do not know the new one yet."""
-        before = self.own(now)
+    def has_own(self) -> bool:
+        """Whether it was made already."""
+        return (self.folder / "own" / "identity.pem").exists()
+
+    def renew(self, now: datetime, of: x509.Certificate | None = None) -> Identity:
+        """A new key and certificate; the old ones stay for servers that do not know the new one yet.
+
+        With ``of`` only while that is our certificate: two processes do not renew it twice.
+        """
+        self.own(now)
         with self._locked():
+            before = _read(self.folder / "own" / "identity.pem")
+            if of is not None and before.certificate != of:
+                return before
             made = make_identity(before.uri or self._uri, self._name, self._organization, own_hosts(), now)
             write_atomic(self.folder / "own" / "previous.pem", before.pem())
             self._write_own(made)

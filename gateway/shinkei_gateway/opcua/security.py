@@ -54,7 +54,9 @@ class Security:
     """Of the source ``name``. ``base``: the folder that secrets' files are relative to. ``clock``: ns UTC."""
 
     def __init__(self, name: str, source: OpcuaSource, pki: Pki, base: Path, *, clock: Callable[[], int] = time.time_ns) -> None:  # fmt: skip
-        self.name, self._source, self._pki, self._base, self._clock = name, source, pki, base, clock
+        self.name, self._source, self._base, self._clock = name, source, base, clock
+        self._pki = self.pki = pki
+        self.url, self.timeout = source.url, float(source.timeout)
         parts = urlsplit(source.url)
         self._host, self.address = parts.hostname or "", f"{parts.hostname}:{parts.port}"
         self._own: Identity | None = None

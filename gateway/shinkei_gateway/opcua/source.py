@@ -60,13 +60,12 @@ class OpcuaMachine:
                  uniform: Callable[[float, float], float] = random.uniform, memory: Path | None = None,
                  security: Security | None = None) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
-        self._memory, self._security = memory, security or Unsecured()
+        self._memory, self.security = memory, security or Unsecured()
         self._items = plan(settings)
         self._plan = fingerprint([float(settings.publish), float(settings.keepalive), self._items])
         known = taker.resume(name) or {}
-        self._translator = Translator(
-            name, settings, self._items, known or None, time.monotonic_ns(), taker.skew(name, settings.machine)
-        )
+        skew = taker.skew(name, settings.machine)
+        self._translator = Translator(name, settings, self._items, known or None, time.monotonic_ns(), skew)
         self._remembered = load(memory, settings.url, self._plan) or Remembered(url=settings.url, plan=self._plan)
         self._state = self._restored(known)
         self._monitored = Monitored(self._items)
@@ -112,7 +111,7 @@ class OpcuaMachine:
             "type": "opcua", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
             "error": self._error, "values": self._values, "newest": self._translator.newest, "connections": self._connections,
             "resumed": self._resumptions, "skew_s": self._translator.skew / 1e9,
-            "bounced": dict(self._bounced), "publish_requests": self._state.limit if self._state is not None else 0, "security": self._security.health(),
+            "bounced": dict(self._bounced), "publish_requests": self._state.limit if self._state is not None else 0, "security": self.security.health(),
             **self._monitored.health(self._settings.outage),
         }  # fmt: skip
 
@@ -120,12 +119,12 @@ class OpcuaMachine:
         """Until ``stop``. Errors of the connection never leave it."""
         while not stop.is_set():
             name, least = f"shinkei gateway {self.name}", 0.0
-            session = Session(self._settings.url, name, self._settings.timeout, self._security.secure)
+            session = Session(self._settings.url, name, self._settings.timeout, self.security.secure)
             try:
                 await self._connect(session)
                 reason = await self._live(session, stop)
             except NotConnected as error:
-                why = self._security.explain(error)
+                why = self.security.explain(error)
                 reason, least = str(why), why.seconds if isinstance(why, RetryAfter) else 0.0
             except Exception as error:  # noqa: BLE001  outermost: one machine's surprise must not end the others
                 reason = f"{type(error).__name__}: {error}"
@@ -146,7 +145,7 @@ class OpcuaMachine:
         began = time.monotonic()
         session.structures = self._signals.structures
         await session.connect(self._remembered)
-        self._security.succeeded()
+        self.security.succeeded()
         self._session = session
         session.remember(self._remembered)
         is_resumed = await self._resume(session)
@@ -377,7 +376,7 @@ class OpcuaMachine:
     async def _pause(self, stop: asyncio.Event, least: float) -> None:
         """``least`` seconds at least, unless a person has changed what the connection was refused for."""
         until = time.monotonic() + max(self._backoff.pause(), least)
-        while not stop.is_set() and not self._security.is_changed() and (rest := until - time.monotonic()) > 0:
+        while not stop.is_set() and not self.security.is_changed() and (rest := until - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
             self._tell_away()
