@@ -96,6 +96,7 @@ def test_nothing_is_acknowledged_before_it_is_durable() -> None:
         async with running(source(machine.url, intake)) as made:
             await connected(made)
             await eventually_async(lambda: intake.readings())
+            await eventually_async(lambda: any(batch.source == "src@signals" for batch in intake.batches))
             (subscription,) = machine.subscriptions().values()
             intake.hold = True
             for _ in range(UNDURABLE):  # a message each

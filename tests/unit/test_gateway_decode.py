@@ -11,7 +11,12 @@ from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
 from shinkei_events.errors import BadInput
-from shinkei_gateway.opcua.decode import Published, decode_publish_response, decode_republish_response
+from shinkei_gateway.opcua.decode import (
+    Published,
+    decode_publish_response,
+    decode_read_response,
+    decode_republish_response,
+)
 from shinkei_gateway.opcua.structures import Structures
 from shinkei_gateway.quality import BAD_DECODING
 from tests.support.opcua_responses import PUBLISHED_NS, data_change, item, response
@@ -218,3 +223,23 @@ def test_what_is_no_publish_response_is_refused() -> None:
 def test_a_structure_that_nobody_knows_keeps_its_bytes() -> None:
     found = values(variant(b"\x16\x03\x01\x00" + text("Recipe") + b"\x01" + text(b"\x00\x01")))
     assert found.values[0][1] == {"type_id": "nsu=urn:press;s=Recipe", "body": base64.b64encode(b"\x00\x01").decode()}
+
+
+def test_values_read_have_the_times_of_notifications_to_the_tick() -> None:
+    value = struct.pack("<BBdIqq", 15, 11, 2.5, 0, TICKS + 3, TICKS + 7)
+    bad = b"\x05\x0c" + text(b"\xff") + struct.pack("<q", TICKS)
+    body = (
+        struct.pack("<BBH", 1, 0, 634)
+        + HEADER[4:]
+        + struct.pack("<i", 3)
+        + value
+        + bad
+        + b"\x02"
+        + struct.pack("<I", 0x80340000)
+    )
+    result, found, undecoded = decode_read_response(body + struct.pack("<i", -1), STRUCTURES)
+    assert result == 0
+    assert found[0] == (0, 2.5, 0, PUBLISHED_NS + 300, PUBLISHED_NS + 700)
+    assert found[0][1:] == values(struct.pack("<I", 0) + value).values[0][1:]
+    assert found[1:] == [(1, None, BAD_DECODING, PUBLISHED_NS, None), (2, None, 0x80340000, None, None)]
+    assert [one.place for one in undecoded] == [1]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from asyncua import ua
 
-from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.translate import Told
 from shinkei_gateway.quality import BAD_DECODING
@@ -40,10 +39,9 @@ class Reread:
                 known.append((handle, session.resolve(node)))
             except KeyError:
                 continue
-        values = await session.read([node for _, node in known]) if known else []
+        values = await session.samples([node for _, node in known]) if known else []
         self._read = {}
-        for (handle, _), value in zip(known, values, strict=True):
-            said = sample_of(value)
+        for (handle, _), said in zip(known, values, strict=True):
             status = said.status if said.error is None else BAD_DECODING
             self._read[handle] = (
                 handle,

@@ -18,10 +18,17 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from shinkei_events.errors import NotConnected
+from shinkei_events.errors import BadInput, NotConnected
 from shinkei_gateway.opcua.binary import Scope
-from shinkei_gateway.opcua.decode import Message, Published, decode_publish_response, decode_republish_response
+from shinkei_gateway.opcua.decode import (
+    Message,
+    Published,
+    decode_publish_response,
+    decode_read_response,
+    decode_republish_response,
+)
 from shinkei_gateway.opcua.remembered import Remembered
+from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.structures import Structures
 
@@ -241,6 +248,28 @@ class Session:
             part = nodes[at : at + self.limits["reads"]]
             params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in part]
             found += await self.ask(self._client.uaclient.read(params))
+        return found
+
+    async def samples(self, nodes: list[ua.NodeId]) -> list[Sample]:
+        """The nodes' values as notifications have them, times to the tick: a repeat is known by its time. Raises `NotConnected`."""
+        found: list[Sample] = []
+        for at in range(0, len(nodes), self.limits["reads"]):
+            request = ua.ReadRequest()
+            part = nodes[at : at + self.limits["reads"]]
+            request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+            request.Parameters.NodesToRead = [
+                ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in part
+            ]
+            try:
+                result, values, bad = decode_read_response(await self.answer(request), self.structures)
+            except BadInput as error:
+                raise NotConnected(f"a read of {len(part)} values: {error}") from error
+            if len(values) != len(part):
+                raise NotConnected(
+                    f"a read of {len(part)} values was answered with {len(values)}, status 0x{result:08X}"
+                )
+            errors = {one.place: one.error for one in bad}
+            found += [Sample(*value[1:], errors.get(place)) for place, value in enumerate(values)]
         return found
 
     async def read_each(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:

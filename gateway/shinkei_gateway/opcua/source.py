@@ -27,7 +27,6 @@ from shinkei_gateway.opcua.publish_loop import Publishing, PublishLoop, before
 from shinkei_gateway.opcua.remembered import Remembered, fingerprint, forget, load, save
 from shinkei_gateway.opcua.replay import node_again
 from shinkei_gateway.opcua.reread import Reread
-from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.security import Security, Unsecured
 from shinkei_gateway.opcua.session import Session, SubscriptionGone
 from shinkei_gateway.opcua.settings import OpcuaSource
@@ -294,9 +293,9 @@ class OpcuaMachine:
     async def _handshakes(self, session: Session) -> None:
         items = self._translator.to_read(time.monotonic_ns())
         if items and not session.lost.done():
-            values = await session.read([session.resolve(item.node) for item in items])
+            values = await session.samples([session.resolve(item.node) for item in items])
             for item, value in zip(items, values, strict=True):
-                self._translator.answer(item, sample_of(value))
+                self._translator.answer(item, value)
         if (found := self._translator.idle(self._clock(), time.monotonic_ns())) is not None:
             self._put(found)
         for name, count in self._translator.bounced.items():
