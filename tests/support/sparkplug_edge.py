@@ -24,6 +24,7 @@ class Edge:
         self._lock = threading.RLock()
         self._client: paho.Client | None = None
         self._at = 0
+        self._marker = -1
         self.born = threading.Event()
         self.is_on_request = True
 
@@ -34,6 +35,9 @@ class Edge:
         topic, will = self.node.death()
         client.will_set(topic, will, 1)
         client.on_connect, client.on_message = self._on_connect, self._on_message
+        client.on_publish = lambda _client, _data, mid, _reason, _properties: (
+            self.born.set() if mid == self._marker else None
+        )
         client.connect("127.0.0.1", self.port)
         client.loop_start()
         assert self.born.wait(20), "the edge node did not come up"
@@ -117,7 +121,9 @@ class Edge:
     def _on_connect(self, client: Any, _data: Any, _flags: Any, _reason: Any, _properties: Any) -> None:
         client.subscribe([(f"spBv1.0/{self.node.group}/NCMD/{self.node.name}", 1)])
         self._births()
-        self.born.set()
+        self._marker = client.publish(
+            "tests/marker", b"", 1
+        ).mid  # acknowledged after the broker has passed on the births before it
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         asked = Payload.FromString(message.payload)
