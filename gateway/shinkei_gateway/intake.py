@@ -325,6 +325,13 @@ class Intake:
         }
         self._event(Draft(item.machine, min(max(item.time, 0), now), now, Quarantined, fields), "quarantine", out)
 
+    def _filled(self, machine: str, batch: Batch) -> str | None:
+        """The id of the gap that a batch of history fills."""
+        if batch.fills is None:
+            return None
+        gap = batch.fills
+        return gap_id(self.stream(machine, "signals"), gap.t_from, gap.t_to, gap.cause, gap.channels)
+
     def _frame(self, machine: str, run: list[Reading], batch: Batch, out: _Out) -> None:
         stream = self.stream(machine, "history" if batch.history else "signals")
         state = self._machine(machine)
@@ -336,8 +343,8 @@ class Intake:
         )
         production = 0 if batch.history else self._number(stream.sibling("production")) - 1
         skew = None if batch.history or is_replay else self._skews.of(batch.source, machine)
-        is_plain = skew is None and not is_replay and not batch.maybe_again
-        origin = None if is_plain else Origin(skew, batch.replay_of, batch.maybe_again)
+        is_plain = skew is None and not is_replay and not batch.maybe_again and batch.fills is None
+        origin = None if is_plain else Origin(skew, batch.replay_of, batch.maybe_again, self._filled(machine, batch))
         frame = msgspec.structs.replace(frame, production=production, gap_before=mark, origin=origin)
         try:
             check(frame)

@@ -34,11 +34,21 @@ class Draft(NamedTuple):
     fields: dict[str, Any]
 
 
+class Filled(NamedTuple):
+    """A gap of a machine's signals, as `gap` was told of it: what its id is made of."""
+
+    cause: str
+    t_from: int
+    t_to: int
+    channels: list[str]
+
+
 class Batch(NamedTuple):
     """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items.
 
     ``replay_of``: the items are what a quarantine record was; they change no present context. ``maybe_again``: they may have been taken before, which cannot
     be proven: they are kept, and marked so.
+    ``replay_of``: the items are what a quarantine record was; they change no present context. ``fills``: the gap that history fills.
     """
 
     source: str
@@ -47,6 +57,7 @@ class Batch(NamedTuple):
     history: bool = False
     replay_of: str | None = None
     maybe_again: bool = False
+    fills: Filled | None = None
 
 
 def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_least: int = 0, channels: list[str] | None = None,

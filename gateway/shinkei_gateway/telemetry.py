@@ -185,6 +185,18 @@ class QueuesShort(Telemetry, frozen=True):
     covers: float
 
 
+class HistoryNotThere(Telemetry, frozen=True):
+    """A server does not give its history of a node: the gap stays as it is."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "source {source}: no history of {node}: {why}; its gap stays"
+    metric: ClassVar[str | None] = "shinkei_history_not_there"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    node: str
+    why: str
+
+
 class EdgesBounced(Telemetry, frozen=True):
     """A trigger rose again within its debounce time: both edges are one."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from asyncua import ua
@@ -289,6 +290,20 @@ class Session:
         """Go on from continuation points, or give them back (Part 4 §5.8.3). Raises `NotConnected`."""
         params = ua.BrowseNextParameters(ReleaseContinuationPoints=release, ContinuationPoints=points)
         found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse_next(params))
+        return found
+
+    async def history(
+        self, node: ua.NodeId, begin: datetime, end: datetime, most: int, point: bytes | None
+    ) -> ua.HistoryReadResult:
+        """Raw values kept of a node from ``begin`` to ``end`` (Part 11 §6.5.3), ``most`` in one answer. Raises `NotConnected`."""
+        details = ua.ReadRawModifiedDetails(
+            IsReadModified=False, StartTime=begin, EndTime=end, NumValuesPerNode=most, ReturnBounds=False
+        )
+        wanted = ua.HistoryReadValueId(NodeId=node, ContinuationPoint=point)
+        params = ua.HistoryReadParameters(
+            HistoryReadDetails=details, TimestampsToReturn=ua.TimestampsToReturn.Both, ReleaseContinuationPoints=False, NodesToRead=[wanted]
+        )  # fmt: skip
+        (found,) = await self.ask(self._client.uaclient.history_read(params))
         return found
 
     async def is_alive(self) -> bool:

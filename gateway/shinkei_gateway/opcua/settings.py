@@ -124,7 +124,7 @@ class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", t
     ``security``: the policy, ``mode``: what it does; exactly these or no connection. ``none`` must be said by name. ``user`` None: anonymous.
     ``revocation``: an issuer's list of revoked certificates must be there, or is looked at when it is.
     ``outage``: how long a cut the server's queues should bridge; with ``sampling`` it gives the queue size asked for.
-    ``lost_after``: the machine's state becomes NO_DATA when it was away this long. ``retry``: longest pause between attempts.
+    ``backfill``: after a gap of signals the server's own history of it is read. ``lost_after``: the machine's state becomes NO_DATA when it was away this long. ``retry``: longest pause between attempts.
     """
 
     url: str
@@ -150,6 +150,7 @@ class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", t
     setup: list[SetupNode] = []
     energy: EnergyNode | list[EnergyNode] = []
     handshakes: list[HandshakeNodes] = []
+    backfill: bool = False
 
     def energy_nodes(self) -> list[EnergyNode]:
         """One or several, as a list."""

@@ -21,6 +21,7 @@ from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.opcua.decode import Message, Published
+from shinkei_gateway.opcua.history import Backfill
 from shinkei_gateway.opcua.monitored import Monitored
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.publish_loop import Publishing, PublishLoop, before
@@ -81,6 +82,7 @@ class OpcuaMachine:
         self._connections = self._resumptions = 0
         self._bounced: dict[str, int] = {}
         self._values, self._error = 0, ""
+        self._backfill = Backfill(name, settings, self._items, taker, clock)
 
     def _restored(self, known: dict[str, Any]) -> Publishing | None:
         """Where the last process was with the subscription that the file tells of."""
@@ -111,7 +113,7 @@ class OpcuaMachine:
             "error": self._error, "values": self._values, "newest": self._translator.newest, "connections": self._connections,
             "resumed": self._resumptions, "skew_s": self._translator.skew / 1e9,
             "bounced": dict(self._bounced), "publish_requests": self._state.limit if self._state is not None else 0, "security": self.security.health(),
-            **self._monitored.health(self._settings.outage),
+            **self._backfill.health(), **self._monitored.health(self._settings.outage),
         }  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -233,9 +235,10 @@ class OpcuaMachine:
         loop = self._loop
         assert loop is not None
         publishing = asyncio.create_task(loop.run(), name=f"{self.name} publish")
-        describing = asyncio.create_task(
-            self._signals.run(session, self._monitored.revised), name=f"{self.name} signals"
-        )
+        beside = [
+            asyncio.create_task(self._signals.run(session, self._monitored.revised), name=f"{self.name} signals"),
+            asyncio.create_task(self._backfill.run(session), name=f"{self.name} backfill"),
+        ]
         ended = asyncio.create_task(stop.wait())
         ends: set[asyncio.Future[Any]] = {session.lost, ended, publishing}
         try:
@@ -246,10 +249,9 @@ class OpcuaMachine:
                 await self._listen(session)
                 await self._nodes(session)
         finally:
-            ended.cancel()
-            publishing.cancel()
-            describing.cancel()
-            await asyncio.wait([publishing, describing])
+            for task in (ended, publishing, *beside):
+                task.cancel()
+            await asyncio.wait([publishing, *beside])
         if not publishing.cancelled() and (error := publishing.exception()) is not None:
             raise error
         return session.lost.result() if session.lost.done() else "ended"
@@ -298,10 +300,9 @@ class OpcuaMachine:
                 self._translator.answer(item, value)
         if (found := self._translator.idle(self._clock(), time.monotonic_ns())) is not None:
             self._put(found)
-        for name, count in self._translator.bounced.items():
-            if count != self._bounced.get(name):
-                self._bounced[name] = count
-                emit(EdgesBounced(self.name, name, count))
+        for name, count in self._translator.bounced.items() - self._bounced.items():
+            self._bounced[name] = count
+            emit(EdgesBounced(self.name, name, count))
 
     # ---- what the publish loop tells -------------------------------------------------------------------------------------
     def take(self, message: Message) -> asyncio.Future[None] | None:
@@ -352,6 +353,7 @@ class OpcuaMachine:
         self._values += len(found.items)
         if found.gaps:
             self._taker.put(Batch(self.name, [*found.gaps]), own=len(found.gaps))
+        self._backfill.add(found.missing)
         batch = Batch(self.name, found.items, self._resume_state(found.resume))
         return self._taker.put(batch, own=found.own - len(found.gaps), duplicate=found.repeats)
 

@@ -21,6 +21,7 @@ from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft, setup_draft, state_draft
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.decode import Undecoded
+from shinkei_gateway.opcua.missing import Missing, Span, missing_of
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import OpcuaSource
@@ -31,7 +32,6 @@ from shinkei_gateway.state import Change, MachineState
 
 _SECOND = 1_000_000_000
 _PLAIN = frozenset({float, int, bool, str})
-Span = tuple[int, int]
 Told = tuple[int, Value, int, int | None, int | None]
 """Client handle, value, status, source time, server time: what `decode` gives."""
 
@@ -48,6 +48,7 @@ class Translated(NamedTuple):
     repeats: int
     own: int
     gone: list[int] = []
+    missing: list[Missing] = []
 
 
 @dataclass(slots=True)
@@ -386,7 +387,8 @@ class Translator:
             gaps.append(self._gap(self._cause, found, take, channels=found.channels, possible=True, kind="production"))
         if (found := breaks(take.overflow, 0)) is not None:
             gaps.append(self._gap("overflow", found, take, channels=found.channels, at_least=len(found.channels)))
-        return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps), take.gone)
+        missing = missing_of(gaps, take.unproven, take.overflow)
+        return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps), take.gone, missing)
 
     def _gap(self, cause: str, found: Break, take: _Take, **more: Any) -> Draft:
         return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)

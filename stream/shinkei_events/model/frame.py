@@ -48,6 +48,8 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     skew: int | None = None
     replay_of: str | None = None
     maybe_again: bool = False
+    fills: str | None = None
+    """The gap (its id) that these readings of a machine's own history fill."""
 
 
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
