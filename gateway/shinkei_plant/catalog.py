@@ -98,6 +98,8 @@ class Characteristic(NamedTuple):
     sigma: float
     by_size: float
     digits: int
+    ja: str
+    en: str
 
 
 MACHINES = (
@@ -144,20 +146,20 @@ PRODUCTS = (
 )
 
 CHARACTERISTICS = (
-    Characteristic("OP10", "housing_mass", "g", 860.0, 12.0, 12.0, 2.6, 0.5, 1),
-    Characteristic("OP20", "bore_diameter", "mm", 22.000, 0.015, 0.015, 0.0028, 0.0, 4),
-    Characteristic("OP20", "roundness", "µm", 4.2, None, 4.8, 0.7, 0.0, 2),
-    Characteristic("OP30", "residual_dirt", "mg", 0.8, None, 1.2, 0.18, 0.0, 3),
-    Characteristic("OP40", "press_force", "kN", 11.6, 1.8, 1.8, 0.28, 0.2, 3),
-    Characteristic("OP40", "press_depth", "mm", 14.50, 0.10, 0.10, 0.016, 0.0, 3),
-    Characteristic("OP40", "seal_force", "N", 420.0, 80.0, 80.0, 13.0, 0.1, 1),
-    Characteristic("OP50", "screw_torque", "N·m", 3.2, 0.35, 0.35, 0.06, 0.1, 3),
-    Characteristic("OP50", "winding_resistance", "mΩ", 182.0, 9.0, 9.0, 1.7, -0.1, 2),
-    Characteristic("OP60", "leak_rate", "mL/min", 0.42, None, 0.38, 0.07, 0.0, 4),
-    Characteristic("OP70", "flow", "L/min", 24.0, 1.6, 1.6, 0.3, 0.9, 3),
-    Characteristic("OP70", "pressure", "kPa", 92.0, 6.0, 6.0, 1.1, 0.2, 2),
-    Characteristic("OP70", "current", "A", 5.1, 0.6, 0.6, 0.09, 0.8, 3),
-    Characteristic("OP70", "vibration", "mm/s", 0.92, None, 0.7, 0.08, 0.1, 3),
+    Characteristic("OP10", "housing_mass", "g", 860.0, 12.0, 12.0, 2.6, 0.5, 1, "ハウジング質量", "Housing mass"),
+    Characteristic("OP20", "bore_diameter", "mm", 22.000, 0.015, 0.015, 0.0028, 0.0, 4, "内径", "Bore diameter"),
+    Characteristic("OP20", "roundness", "µm", 4.2, None, 4.8, 0.7, 0.0, 2, "真円度", "Roundness"),
+    Characteristic("OP30", "residual_dirt", "mg", 0.8, None, 1.2, 0.18, 0.0, 3, "残留異物", "Residual dirt"),
+    Characteristic("OP40", "press_force", "kN", 11.6, 1.8, 1.8, 0.28, 0.2, 3, "圧入力", "Press force"),
+    Characteristic("OP40", "press_depth", "mm", 14.50, 0.10, 0.10, 0.016, 0.0, 3, "圧入深さ", "Press depth"),
+    Characteristic("OP40", "seal_force", "N", 420.0, 80.0, 80.0, 13.0, 0.1, 1, "シール圧入力", "Seal force"),
+    Characteristic("OP50", "screw_torque", "N·m", 3.2, 0.35, 0.35, 0.06, 0.1, 3, "締付トルク", "Screw torque"),
+    Characteristic("OP50", "winding_resistance", "mΩ", 182.0, 9.0, 9.0, 1.7, -0.1, 2, "巻線抵抗", "Winding resistance"),
+    Characteristic("OP60", "leak_rate", "mL/min", 0.42, None, 0.38, 0.07, 0.0, 4, "漏れ量", "Leak rate"),
+    Characteristic("OP70", "flow", "L/min", 24.0, 1.6, 1.6, 0.3, 0.9, 3, "流量", "Flow"),
+    Characteristic("OP70", "pressure", "kPa", 92.0, 6.0, 6.0, 1.1, 0.2, 2, "吐出圧力", "Outlet pressure"),
+    Characteristic("OP70", "current", "A", 5.1, 0.6, 0.6, 0.09, 0.8, 3, "モーター電流", "Motor current"),
+    Characteristic("OP70", "vibration", "mm/s", 0.92, None, 0.7, 0.08, 0.1, 3, "振動", "Vibration"),
 )
 
 LINE_PATH = "demo/pumps/line1"

@@ -204,7 +204,8 @@ def _characteristics() -> str:
         for one in CHARACTERISTICS:
             low, high = catalog.limits(one, product)
             row = {"product": product.name, "operation": one.operation, "characteristic": one.name, "unit": one.unit,
-                   "lsl": low, "target": catalog.target(one, product), "usl": high}  # fmt: skip
+                   "lsl": low, "target": catalog.target(one, product), "usl": high,
+                   "title": {"ja": one.ja, "en": one.en}}  # fmt: skip
             rows.append({key: value for key, value in row.items() if value is not None})
     return _tables("characteristics", rows)
 

@@ -51,7 +51,7 @@ class BadConfig(ShinkeiError):
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         self.field, self.value, self.expected = field, value, expected
-        super().__init__(f"{field} = {value!r}: {expected}")
+        super().__init__(f"{field}: {expected}" if value == "" else f"{field} = {value!r}: {expected}")
 
 
 class NotConnected(ShinkeiError):

@@ -201,7 +201,9 @@ def load_plant(path: Path, folder: Path | None = None) -> PlantFile:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadConfig(str(path), "", f"cannot be read: {error.strerror}") from error
+        raise BadConfig(
+            str(path), "", f"cannot be read: {error.strerror} (--config names the file, --dir a demo's folder)"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(str(path), "", f"is not TOML: {error}") from error
     file = strict(raw, _File, "")

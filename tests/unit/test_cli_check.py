@@ -48,12 +48,32 @@ def test_a_mistake_names_its_part_and_key(tmp_path: Path, text: str, part: str, 
     assert key in wrong["detail"]
 
 
+def test_a_source_of_a_machine_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
+    source = "{ type = 'opcua', url = 'opc.tcp://127.0.0.1:1/', machine = 'PRESS8', security = 'none' }"
+    text = f"site.id = 'x'\nmachines = [{{ name = 'PRESS7', path = 'x/a/l/PRESS7' }}]\ngateway.id = 'gw'\ngateway.sources.a = {source}\n"
+    (wrong,) = (row for row in check.offline(load_plant(written(tmp_path, text))) if row["state"] == "wrong")
+    assert wrong["what"] == "gateway.sources.a"
+    assert wrong["detail"] == "reads PRESS8, which `machines` does not name; there is PRESS7"
+
+
+def test_run_says_what_is_wrong_before_it_starts_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHINKEI_DIR", raising=False)
+    path = written(tmp_path, "site.id = 'x'\n[detect]\nstepp = '1s'\n")
+    assert main(["run", "--config", str(path)]) == 2
+    assert "stepp" in capsys.readouterr().err
+    assert not (tmp_path / ".shinkei").exists()
+
+
 def test_absent_peers_are_named_and_the_exit_code_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = "{ type = 'opcua', url = 'opc.tcp://127.0.0.1:1/', machine = 'M', security = 'none' }"
     path = written(tmp_path, f"site.id = 'x'\ngateway.id = 'gw'\ngateway.sources.a = {source}\n")
     assert main(["check", "--connect", "--config", str(path), "--format", "csv"]) == 3
-    states = {row["what"]: row["state"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    states = {row["what"]: row["state"] for row in rows}
     assert states["gateway.sources.a"] == "absent"
+    assert rows[-1]["detail"] == "opc.tcp://127.0.0.1:1/: Connection refused"
     assert [states["log"], states["database"]] == ["embedded"] * 2
     database = "store.dsn = 'postgresql://127.0.0.1:1/shinkei'"
     path = written(tmp_path, f"site.id = 'x'\n{database}\n")

@@ -204,6 +204,23 @@ def test_the_language_is_the_given_then_the_environments(monkeypatch: pytest.Mon
     monkeypatch.setenv("LANG", "ja_JP.UTF-8")
     assert language() == "ja"
     assert Words("ja").part("gateway") == "ゲートウェイ"
+    monkeypatch.setenv("SHINKEI_LANG", "de")
+    with pytest.raises(BadConfig, match="SHINKEI_LANG = 'de': expected ja or en"):
+        language()
+
+
+def test_a_file_that_is_not_there_and_a_folder_where_nothing_runs_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SHINKEI_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check"]) == exits.WRONG_USE
+    missing = "shinkei: plant.toml: cannot be read: No such file or directory (--config names the file, --dir a demo's folder)\n"
+    assert capsys.readouterr().err == missing
+    assert main(["status"]) == exits.NOT_THERE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"nothing runs in {tmp_path / '.shinkei'} (--dir names another folder)\n"
 
 
 def test_why_a_program_ended_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:

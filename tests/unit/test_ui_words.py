@@ -10,6 +10,7 @@ import pytest
 
 import shinkei_ui
 from shinkei_events.model import alarm, machine, numbered, operation
+from shinkei_ui.parts.units import CHANNELS
 from shinkei_ui.states import LEVELS
 from shinkei_ui.words import LANGUAGES, Words, catalogue, choose
 
@@ -30,6 +31,8 @@ FAMILIES = {
     "edge": ("consumed", "packed", "shipped", "relabelled", "removed", "mounted"),
     "anomaly.verdict": ("true", "false", "known"),
     "health.state": ("ready", "starting", "silent", "gone"),
+    "gap.channel": CHANNELS,
+    "health.engine_of": ("plain", "apache", "tsl"),
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ source of the gateway by its own protocol, node by node.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -38,6 +38,28 @@ def offline(plant: PlantFile) -> Iterator[Row]:
             yield {"what": part, "state": "wrong", "detail": str(error)}
         else:
             yield {"what": part, "state": "ok", "detail": ""}
+            if part == "gateway":
+                yield from _strangers(plant)
+
+
+def demand(plant: PlantFile, parts: Iterable[str]) -> None:
+    """Raises `BadConfig` for the first of ``parts`` whose section is wrong: better before anything was started."""
+    for part in parts:
+        if part != "store" and (part != "gateway" or plant.gateway):
+            _check_section(plant, part)
+
+
+def _strangers(plant: PlantFile) -> Iterator[Row]:
+    """Sources whose machine the file's own master data do not know: most often a slip of the pen, and no board would show it."""
+    from shinkei_gateway.settings import GatewaySettings, machines_of, sources_of
+
+    known = {machine.name for machine in plant.machines}
+    if not known or not plant.gateway:  # the master data may be in a file of their own
+        return
+    for name, source in sources_of(section(plant, "gateway", GatewaySettings)).items():
+        if unknown := sorted(set(machines_of(source)) - known):
+            detail = f"reads {', '.join(unknown)}, which `machines` does not name; there is {', '.join(sorted(known))}"
+            yield {"what": f"gateway.sources.{name}", "state": "wrong", "detail": detail}
 
 
 def _check_section(plant: PlantFile, part: str) -> None:

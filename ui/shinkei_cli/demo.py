@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shinkei_cli.config import FILE
-from shinkei_cli.exits import DONE, FAILED, WRONG_USE
+from shinkei_cli.exits import DONE, WRONG_USE
 from shinkei_cli.folder import AlreadyRunningError, Site
 from shinkei_cli.health import ask, opens
 from shinkei_cli.narrator import Narrator
@@ -71,7 +71,7 @@ def run(wishes: Wishes) -> int:
         narrator.say("same_folder", folder=error.folder, pid=error.pid)
         return WRONG_USE
     narrator.say("ended")
-    return FAILED if failed else DONE
+    return WRONG_USE if failed else DONE
 
 
 def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile, int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import locale
 import os
 
+from shinkei_events.errors import BadConfig
+
 LANGUAGES = ("ja", "en")
 
 TEXTS: dict[str, dict[str, str]] = {
@@ -90,7 +92,13 @@ class Words:
 
 
 def language(given: str | None = None) -> str:
-    """``--lang``, else SHINKEI_LANG, else the locale's; English when it is neither."""
+    """``--lang``, else SHINKEI_LANG, else the locale's; English when it is neither.
+
+    Raises `BadConfig` for a SHINKEI_LANG that is no language of ours: the screens would speak another one than was asked for.
+    """
+    wish = os.environ.get("SHINKEI_LANG", "")
+    if wish and wish.lower().replace("_", "-").split("-")[0] not in LANGUAGES:
+        raise BadConfig("SHINKEI_LANG", wish, f"expected {' or '.join(LANGUAGES)}")
     for found in (
         given,
         os.environ.get("SHINKEI_LANG"),

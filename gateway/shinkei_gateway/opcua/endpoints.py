@@ -16,6 +16,7 @@ from asyncua.ua.uaerrors import BadTcpEndpointUrlInvalid, UaError, UaStatusCodeE
 
 from shinkei_events.errors import NotConnected
 from shinkei_gateway.opcua.refusal import EndpointNotOffered, TokenNotOffered
+from shinkei_gateway.opcua.why import why
 
 Policy = Literal["none", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
 Mode = Literal["sign", "sign_and_encrypt"]
@@ -53,10 +54,8 @@ async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  #
             return await found.connect_and_get_server_endpoints()
     except UaStatusCodeError as error:
         raise NotConnected(f"the server does not list its endpoints: {ua.StatusCode(error.code).name}") from error
-    except TimeoutError as error:
-        raise NotConnected("no answer in time") from error
-    except (OSError, UaError) as error:
-        raise NotConnected(str(error) or type(error).__name__) from error
+    except (OSError, TimeoutError, UaError) as error:
+        raise NotConnected(f"{url}: {why(error)}") from error
 
 
 def choose(endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, url: str) -> ua.EndpointDescription:

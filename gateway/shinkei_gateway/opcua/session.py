@@ -32,6 +32,7 @@ from shinkei_gateway.opcua.remembered import Remembered
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.structures import Structures
+from shinkei_gateway.opcua.why import why
 
 CALL_LIMIT = 500
 """Items a call where the server does not say what it takes."""
@@ -94,7 +95,7 @@ class Session:
                 await self._read_limits()
         except (OSError, TimeoutError, UaError) as error:
             await self.close(keep=True)
-            raise NotConnected(why(error)) from error
+            raise NotConnected(f"{client.server_url.geturl()}: {why(error)}") from error
         client.uaclient._add_state_listener(self._state_changed)
         self._renewal = asyncio.create_task(self._renew())
 
@@ -376,12 +377,3 @@ class Session:
             except (OSError, TimeoutError, UaError) as error:
                 self.fail(f"the secure channel could not be renewed: {why(error)}")
                 return
-
-
-def why(error: BaseException) -> str:
-    """An error of the library in words."""
-    if isinstance(error, UaStatusCodeError):
-        return ua.StatusCode(error.code).name
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -59,6 +59,7 @@ class Characteristic(MasterData, frozen=True, kw_only=True, omit_defaults=True):
     lsl: float | None = None
     target: float | None = None
     usl: float | None = None
+    title: dict[str, str] = {}
 
 
 class Routing(MasterData, frozen=True, kw_only=True, omit_defaults=True):

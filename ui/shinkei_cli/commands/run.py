@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shinkei_cli.config import add_config, plant_of
-from shinkei_cli.exits import DONE, FAILED, WRONG_USE
+from shinkei_cli.exits import DONE, WRONG_USE
 from shinkei_cli.main import COMMANDS
 from shinkei_cli.part import PARTS, Subparsers
 
@@ -33,6 +33,7 @@ def register(subparsers: Subparsers) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from shinkei_cli import check
     from shinkei_cli.folder import AlreadyRunningError, Site
     from shinkei_cli.narrator import Narrator
     from shinkei_cli.output import say
@@ -46,6 +47,7 @@ def _run(args: argparse.Namespace) -> int:
     if unknown:
         raise BadConfig("PART", unknown[0], f"is none of {', '.join(PARTS)}")
     plant, parts = plant_of(args), args.parts or list(DEFAULT)
+    check.demand(plant, parts)
     narrator = Narrator(words)
     try:
         programs = programs_of(plant, parts)
@@ -62,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
         say(words("same_folder", folder=error.folder, pid=error.pid))
         return WRONG_USE
     narrator.say("ended")
-    return FAILED if failed else DONE
+    return WRONG_USE if failed else DONE
 
 
 def _look(args: argparse.Namespace, parts: list[str], supervisor: Supervisor) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 from msgspec.structs import asdict
 
 from shinkei_trace.query import GapCrossed
+from shinkei_ui.installed import Installed
 from shinkei_ui.parts import formats
 from shinkei_ui.parts.tables import listed, note
+from shinkei_ui.parts.units import channel_title
 from shinkei_ui.read import Reader
 from shinkei_ui.words import Words
 
@@ -33,7 +35,7 @@ def of_lineage(gaps: list[GapCrossed]) -> list[dict[str, Any]]:
     return [asdict(gap) | {"kind": "production", "channels": []} for gap in gaps]
 
 
-def sentence(gap: dict[str, Any], words: Words, zone: tzinfo) -> str:
+def sentence(gap: dict[str, Any], found: Installed, words: Words, zone: tzinfo) -> str:
     """One gap: where, when, how much, why."""
     amount = (
         words("gap.perhaps")
@@ -49,16 +51,21 @@ def sentence(gap: dict[str, Any], words: Words, zone: tzinfo) -> str:
         end=formats.when(gap["t_to"], zone),
         amount=amount,
         cause=words.get(f"gap.cause.{gap['cause']}", gap["cause"]),
-        what=", ".join(gap["channels"]) or words("gap.production" if gap["kind"] == "production" else "gap.signals"),
+        what=_what(gap, found, words),
     )
     return f"{told} {words('gap.beyond')}" if gap.get("why") == "beyond" else told
 
 
-def show(gaps: list[dict[str, Any]], words: Words, zone: tzinfo) -> None:
+def _what(gap: dict[str, Any], found: Installed, words: Words) -> str:
+    titles = dict.fromkeys(channel_title(found, words, gap["machine"], channel) for channel in gap["channels"])
+    return ", ".join(titles) or words("gap.production" if gap["kind"] == "production" else "gap.signals")
+
+
+def show(gaps: list[dict[str, Any]], found: Installed, words: Words, zone: tzinfo) -> None:
     """The gaps as sentences, or one sentence that there are none."""
     if not gaps:
         note(words("gap.none"))
         return
-    lines = [sentence(gap, words, zone) for gap in gaps[:SHOWN]]
+    lines = [sentence(gap, found, words, zone) for gap in gaps[:SHOWN]]
     more = [words("gap.more", n=len(gaps) - SHOWN)] if len(gaps) > SHOWN else []
     listed(words("gap.crossed", n=len(gaps)), lines + more)

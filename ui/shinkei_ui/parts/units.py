@@ -8,6 +8,7 @@ from shinkei_ui.installed import Installed
 from shinkei_ui.parts.tables import Link
 from shinkei_ui.words import Words
 
+CHANNELS = ("state", "energy", "setup", "operation", "cycle")
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -38,6 +39,28 @@ def signal_title(found: Installed, words: Words, machine: str, signal: str) -> t
     """A signal's title and unit."""
     known = next((each for each in found.plant.signals if each.machine == machine and each.signal == signal), None)
     return (words.title(known.title, signal), known.unit) if known else (signal, None)
+
+
+def characteristic_title(found: Installed, words: Words, machine: str, name: str) -> str:
+    """What is measured at a machine, in words; its own name where the master data have no title."""
+    at = next((each.operation for each in found.plant.machines if each.name == machine), None) or machine
+    titles = (
+        each.title
+        for each in found.plant.master["characteristics"]
+        if each.operation == at and each.characteristic == name
+    )
+    return words.title(next(titles, {}), name.replace("_", " "))
+
+
+def channel_title(found: Installed, words: Words, machine: str, channel: str) -> str:
+    """A channel of a gap in words: a signal's title; for a machine's other nodes (``@cycle``, ``@cycle.leak_rate``) what they tell."""
+    if not channel.startswith("@"):
+        return signal_title(found, words, machine, channel)[0]
+    name, _, reading = channel[1:].partition(".")
+    if any(each.characteristic == reading for each in found.plant.master["characteristics"]):
+        return characteristic_title(found, words, machine, reading)
+    kind = next((kind for kind in CHANNELS if kind in name.lower()), "")
+    return words(f"gap.channel.{kind}") if kind else channel[1:]
 
 
 def place_of(serial: str) -> str:

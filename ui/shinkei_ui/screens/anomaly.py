@@ -38,7 +38,7 @@ def main() -> None:
     _head(row, ended)
     _why(row)
     _charts(row, ended)
-    missing.show(missing.crossed(reader, [(row["machine"], row["began"], ended)]), words, zone)
+    missing.show(missing.crossed(reader, [(row["machine"], row["began"], ended)]), found, words, zone)
     _parts(row, ended)
     _feedback(row)
 

@@ -33,7 +33,7 @@ ACCOUNT = (
     "stored",
 )
 RECORD = ("signals", "events", "history", "missing", "gaps_in_time", "quarantined")
-HIDDEN = {"url", "log_id", "epoch"}
+HIDDEN = {"url", "log_id", "epoch", "shard"}
 TIME_S, FACTS, ACCOUNTS_SHOWN, HOUR_NS = 1.5e9, 8, 40, 3_600_000_000_000
 LEVEL = {"ready": "", "starting": "warn", "silent": "bad", "gone": "bad"}
 
@@ -62,7 +62,7 @@ def _parts(known: list[Part]) -> None:
         rows.append((
             LEVEL[part.state],
             [words.get(f"health.part.{part.name}", part.name), Cell(f"{'●' if part.state == 'ready' else '■'} {words(f'health.state.{part.state}')}"), since,
-             "–" if part.lag is None else formats.number(part.lag, 3), _said(part), str(part.restarts) if part.restarts is not None else "–", str(part.pid or "–"), part.error or ""],
+             _lag(part.lag), _said(part), str(part.restarts) if part.restarts is not None else "–", str(part.pid or "–"), part.error or ""],
         ))  # fmt: skip
     show(
         [
@@ -74,16 +74,29 @@ def _parts(known: list[Part]) -> None:
     )
 
 
+def _lag(lag: float | None) -> str:
+    """In records; in seconds where a part counts time (a float)."""
+    if lag is None:
+        return "–"
+    return f"{lag:.1f} s" if isinstance(lag, float) else formats.number(lag)
+
+
 def _said(part: Part) -> str:
     """The part's own short facts: plain numbers and words, no nested ones, no addresses, no times in ns."""
     plain = [
-        f"{name.replace('_', ' ')}: {formats.number(value, 4)}"
+        f"{words.get(f'health.says.{name}', name.replace('_', ' '))}: {_fact(name, value)}"
         for name, value in part.details.items()
         if isinstance(value, int | float | str)
         and name not in HIDDEN
         and not (isinstance(value, int | float) and value >= TIME_S and name != "spool_bytes")
     ]
     return " · ".join(plain[:FACTS])
+
+
+def _fact(name: str, value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return words(f"health.{'yes' if value else 'no'}")
+    return formats.size(value) if name == "spool_bytes" and isinstance(value, int) else formats.number(value, 4)
 
 
 def _gateway(known: list[Part]) -> None:
@@ -160,7 +173,7 @@ def _missing() -> None:
     if gaps:
         show(
             [Column(words("health.gaps", n=len(gaps)))],
-            [("warn", [missing.sentence(gap, words, zone)]) for gap in gaps],
+            [("warn", [missing.sentence(gap, found, words, zone)]) for gap in gaps],
             "gaps",
         )
     else:
@@ -180,7 +193,7 @@ def _database() -> None:
     facts: list[tuple[str, Value, str]] = [
         (words("health.size"), formats.size(about["bytes"]), ""),
         ("PostgreSQL", about["version"].split(" ")[0], ""),
-        (words("health.engine"), about["engine"], ""),
+        (words("health.engine"), words.get(f"health.engine_of.{about['engine']}", about["engine"]), ""),
     ]
     facts += [
         (

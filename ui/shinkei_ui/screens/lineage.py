@@ -114,7 +114,7 @@ def _answer(unit: UnitFound, answer: Answer, others: list[UnitFound]) -> None:
                 alt=words("trace.alt", unit=unit.serial, n=len(answer.nodes) - 1),
                 key=f"sankey.{answer.direction}",
             )
-    missing.show(missing.of_lineage(answer.gaps), words, zone)
+    missing.show(missing.of_lineage(answer.gaps), found, words, zone)
     if len(answer.nodes) > 1:
         _table(unit, answer)
 

@@ -43,7 +43,7 @@ def _now(name: str) -> None:
     with right:
         _unusual(name)
         _made(name, now)
-    missing.show(reader.gaps([name], now - timedelta(hours=found.settings.hours), now), words, zone)
+    missing.show(reader.gaps([name], now - timedelta(hours=found.settings.hours), now), found, words, zone)
 
 
 def _figures(name: str, now: datetime) -> None:

@@ -10,7 +10,7 @@ from shinkei_trace.query import Answer, Step, UnitFound
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import charts, formats, missing
 from shinkei_ui.parts.tables import Cell, Column, Link, Value, note, show, tags
-from shinkei_ui.parts.units import link_of, machine_title, signal_title, titles_of
+from shinkei_ui.parts.units import characteristic_title, link_of, machine_title, signal_title, titles_of
 from shinkei_ui.read import lineage
 from shinkei_ui.visitor import words_of, zone_of
 
@@ -93,7 +93,7 @@ def _measured(unit: UnitFound, steps: list[Step]) -> None:
 def _reading(unit: UnitFound, step: Step, reading: dict[str, Any]) -> tuple[str, list[Value]]:
     verdict, level = _verdict(reading)
     return level, [
-        _of(unit, step), machine_title(found, words, step.machine), reading["name"].replace("_", " "), formats.number(reading["value"]), reading["unit"] or "",
+        _of(unit, step), machine_title(found, words, step.machine), characteristic_title(found, words, step.machine, reading["name"]), formats.number(reading["value"]), reading["unit"] or "",
         formats.number(reading["lsl"]), formats.number(reading["usl"]), Cell(verdict), formats.when(reading["time"] or step.time, zone),
     ]  # fmt: skip
 
@@ -116,7 +116,7 @@ def _missing(steps: list[Step], made_of: Answer, went_into: Answer) -> None:
     gaps = missing.crossed(reader, [(step.machine, step.started, step.time) for step in steps[:STEPS_SHOWN]])
     known = {gap["id"] for gap in gaps}
     lost = {gap.id: gap for gap in (*made_of.gaps, *went_into.gaps) if gap.id not in known}
-    missing.show(gaps + missing.of_lineage(list(lost.values())), words, zone)
+    missing.show(gaps + missing.of_lineage(list(lost.values())), found, words, zone)
 
 
 def _journey(unit: UnitFound, steps: list[Step]) -> None:
