@@ -47,6 +47,8 @@ class Forwarder:
         self._ended: dict[str, int] = {}
         self.missing: list[Missing] = []
         """Holes found since the list was last emptied; the shell writes a gap event for each."""
+        self.due: int | None = None
+        """When (monotonic ns) the next frame is old enough to be sent, as of the last `poll`."""
         self.log_id: str | None = None
         for name in spool.streams():
             self._stream(name)
@@ -286,9 +288,14 @@ class Forwarder:
                 self._send(stream, frame, mark.begin or end, end, 0, sends)
 
     def _flush_old(self, now: int, sends: list[Send]) -> None:
+        self.due = None
         for stream in self._streams.values():
-            if stream.pending and now - stream.since >= self._frame_age:
+            if not stream.pending:
+                continue
+            if now - stream.since >= self._frame_age:
                 self._flush(stream, sends)
+            elif self.due is None or stream.since + self._frame_age < self.due:
+                self.due = stream.since + self._frame_age
 
     def _flush(self, stream: Sending, sends: list[Send]) -> None:
         if stream.pending:

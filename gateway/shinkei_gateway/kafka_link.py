@@ -30,6 +30,8 @@ from shinkei_gateway.intake import Batch, Draft, Intake
 from shinkei_gateway.standing import Standing
 
 PACE_S = 0.01
+LINGER_MS = 5.0
+"""The client's own waiting for more records, at most; a gateway whose frames are younger asks for a tenth of their age."""
 LOOK_S = 0.5
 TRIM_S = 2.0
 ANSWERED = "@answered"
@@ -48,10 +50,10 @@ class KafkaLink:
 
     def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, standing: Standing, *,
                  actions: dict[type, Action] | None = None, concerns: Callable[[Command], bool] = lambda _command: True, issuers: Iterable[str] = ISSUERS,
-                 keep: Callable[[str], bool] = lambda _name: False) -> None:  # fmt: skip
+                 keep: Callable[[str], bool] = lambda _name: False, linger_ms: float = LINGER_MS) -> None:  # fmt: skip
         self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
         self._forwarder, self._intake, self._standing = forwarder, intake, standing
-        self._keep = keep
+        self._keep, self._linger_ms = keep, linger_ms
         self._wake = asyncio.Event()
         self._commands = Commands(
             gateway, shard, actions or {}, answered=intake.resume(ANSWERED) or [], keep=lambda ids: intake.put(Batch(ANSWERED, [], ids)),
@@ -81,7 +83,7 @@ class KafkaLink:
 
     async def _life(self, log: kafka.LogAddress, stop: asyncio.Event) -> None:
         await asyncio.to_thread(kafka.ensure_topics, log, self._plant.log.replication)
-        producer = kafka.producer(log, on_error=self._on_error)
+        producer = kafka.producer(log, on_error=self._on_error, linger_ms=self._linger_ms)
         reader = kafka.plain_consumer(log, f"{self._gateway}.link")
         self._dead = False
         try:
@@ -128,8 +130,10 @@ class KafkaLink:
             raise NotConnected("the producer had a fatal error and is made anew")
 
     async def _rest(self) -> None:
+        due = self._forwarder.due
+        pause = PACE_S if due is None else min(PACE_S, max(0.0, (due - time.monotonic_ns()) / 1e9))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), PACE_S)
+            await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
 
     # ---- to the log --------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from shinkei_gateway.clock_watch import HostClock
 from shinkei_gateway.core import Core
 from shinkei_gateway.file_source import Recording
 from shinkei_gateway.intake import Batch, Draft, Reading
-from shinkei_gateway.kafka_link import KafkaLink
+from shinkei_gateway.kafka_link import LINGER_MS, KafkaLink
 from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
@@ -199,6 +199,7 @@ class Gateway:
             issuers=settings.issuers,
             concerns=self._concerns,
             keep=self._keep,
+            linger_ms=min(LINGER_MS, settings.frame_age * 100),
         )
         emit(
             GatewayStarted(

@@ -96,7 +96,8 @@ class WireServer(asyncio.Protocol):
             self._requests.append((request, header.RequestHandle))
             self._publish()
             return
-        response = _ANSWERS[type_id](self, body)
+        answer = _ANSWERS.get(type_id, _unsupported)
+        response = answer(self, body)
         response.ResponseHeader.RequestHandle = header.RequestHandle
         self._send(request, struct_to_binary(response))
 
@@ -216,6 +217,13 @@ class WireServer(asyncio.Protocol):
         response = ua.SetPublishingModeResponse()
         response.Parameters.Results = [ua.StatusCode()]
         return response
+
+
+def _unsupported(_self: WireServer, _body: Buffer) -> Any:
+    """BadServiceUnsupported: a source lives without (it asks for descriptions beside the values)."""
+    fault = ua.ServiceFault()
+    fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(0x800B_0000))
+    return fault
 
 
 _ANSWERS: dict[int, Any] = {

@@ -17,6 +17,7 @@ from shinkei_gateway.spool.segment import Entry
 from shinkei_gateway.spool.spool import Spool
 
 GATHER_S = 0.005
+"""From one sync to the next at least: what comes after a pause is written at once, what comes in a stream is gathered."""
 GATHER_RECORDS = 1000
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 RETRY_S = 0.25
@@ -42,6 +43,7 @@ class GroupCommit:
         self._spool, self._on_full, self._on_durable, self._on_drop = spool, on_full, on_durable, on_drop
         self._jobs: deque[_Job | _Action] = deque()
         self._waiting = 0
+        self._next = 0.0
         self._wake = threading.Condition()
         self._ending = False
         self._full = False
@@ -106,7 +108,8 @@ class GroupCommit:
 
     def _gather(self) -> list[_Job]:
         jobs: list[_Job] = []
-        records, deadline = 0, time.monotonic() + GATHER_S
+        records, began = 0, time.monotonic()
+        deadline = max(began, self._next)
         with self._wake:
             while records < GATHER_RECORDS:
                 if self._jobs:
@@ -122,6 +125,7 @@ class GroupCommit:
                 if rest <= 0 or self._ending:
                     break
                 self._wake.wait(rest)
+        self._next = time.monotonic() + GATHER_S
         return jobs
 
     def _commit(self, jobs: list[_Job]) -> bool:
