@@ -134,6 +134,17 @@ def test_an_alarm_is_acknowledged_by_one_button(board: SimpleNamespace, chromium
     screen.close()
 
 
+def test_a_page_opened_by_its_address_has_nothing_to_complain_of(board: SimpleNamespace, chromium: Chromium) -> None:
+    screen = chromium.screen()
+    for name in ("inbox", "health"):
+        screen.open(board.url.replace("?", f"{name}?"))
+        screen.page.locator(".clock").wait_for(timeout=OPEN_WITHIN_S * 1000)
+        eventually(lambda: screen.page.locator(".age").get_attribute("data-is") == "live", 10)
+    assert screen.seen.errors == []
+    assert not [url for url in screen.seen.failed if "ERR_ABORTED" not in url]
+    screen.close()
+
+
 def test_the_board_survives_a_new_server(board: SimpleNamespace, chromium: Chromium) -> None:
     screen = chromium.screen()
     screen.open(board.url)

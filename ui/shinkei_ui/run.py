@@ -131,6 +131,7 @@ def _serve(settings: UiSettings, listening: socket.socket, health: Health, stop:
     from streamlit.web import bootstrap
 
     from shinkei_ui.installed import installed
+    from shinkei_ui.parts.topbar import PAGES
 
     port = listening.getsockname()[1]
     script = Path(str(files("shinkei_ui") / "app.py"))
@@ -139,7 +140,7 @@ def _serve(settings: UiSettings, listening: socket.socket, health: Health, stop:
         | {"server.port": port, "server.address": settings.address, "server.baseUrlPath": settings.base_path.strip("/")}
     )
     config._main_script_path = str(script)
-    app = App(script, routes=routes(installed(), stop.is_set), on_script_error=on_script_error)
+    app = App(script, routes=routes(installed(), stop.is_set, PAGES), on_script_error=on_script_error)
     server = uvicorn.Server(
         uvicorn.Config(
             app, access_log=False, log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws_max_size=32 * 2**20

@@ -1,4 +1,4 @@
-"""The web server's routes beside Streamlit's own: the live feed, the snapshot, the timeline, the shared worker.
+"""The web server's routes beside Streamlit's own: the live feed, the snapshot, the timeline, the shared worker, the pages' entrance.
 
 Every route asks by itself whether the visitor may enter: Streamlit's login does not cover them. No page is drawn here.
 """
@@ -6,14 +6,14 @@ Every route asks by itself whether the visitor may enter: Streamlit's login does
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from shinkei_events.errors import NotConnected
@@ -26,6 +26,13 @@ SSE_HEADERS = NO_STORE | {"X-Accel-Buffering": "no"}
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+def entrance(base: str) -> str:
+    """Streamlit's page, told where its server is: opened at ``/trace`` it would ask ``/trace/_stcore/health`` first and log a 404."""
+    page = (files("streamlit") / "static" / "index.html").read_text(encoding="utf-8")
+    told = f'<script>window.__streamlit = {{ BACKEND_BASE_URL: location.origin + "{base}/" }}</script>'
+    return page.replace("<head>", f"<head>{told}", 1)
+
+
 def script(*names: str) -> str:
     """Scripts of the board, one after the other."""
     return "\n".join((files("shinkei_ui") / "live" / name).read_text(encoding="utf-8") for name in names)
@@ -36,8 +43,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def routes(found: Installed, stopped: Callable[[], bool]) -> list[Route]:
-    """Routes for ``st.App``; ``stopped()`` ends the open feeds."""
+def routes(found: Installed, stopped: Callable[[], bool], pages: Iterable[str] = ()) -> list[Route]:
+    """Routes for ``st.App``; ``stopped()`` ends the open feeds. ``pages``: names of the pages in addresses."""
 
     async def events(request: Request) -> Response:
         return StreamingResponse(_body(), media_type="text/event-stream", headers=SSE_HEADERS)
@@ -55,6 +62,11 @@ def routes(found: Installed, stopped: Callable[[], bool]) -> list[Route]:
     async def worker(request: Request) -> Response:
         return Response(script("tape.js", "worker.js"), media_type="text/javascript", headers=NO_STORE)
 
+    page_at_once = entrance(found.settings.base_path.rstrip("/"))
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse(page_at_once, headers={"Cache-Control": "no-cache"})
+
     def guarded(endpoint: Endpoint) -> Endpoint:
         async def answer(request: Request) -> Response:
             if not may_enter(found, dict(request.headers)):
@@ -65,7 +77,11 @@ def routes(found: Installed, stopped: Callable[[], bool]) -> list[Route]:
 
     base = found.settings.base_path.rstrip("/")
     table: dict[str, Endpoint] = {"events": events, "snapshot": snapshot, "timeline": timeline, "worker.js": worker}
-    return [Route(f"{base}/live/{name}", guarded(endpoint)) for name, endpoint in table.items()]
+    live = [Route(f"{base}/live/{name}", guarded(endpoint)) for name, endpoint in table.items()]
+    return [
+        *live,
+        *(Route(f"{base}/{name}", page) for name in pages),
+    ]  # what a page shows asks for itself who may enter
 
 
 def _timeline(found: Installed) -> bytes:

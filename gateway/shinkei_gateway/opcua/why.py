@@ -16,4 +16,6 @@ def why(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
+    if str(error).startswith("No matching endpoints"):  # the library's words when no security was asked for
+        return "the server takes no sessions without security; `shinkei gateway trust` lists what it offers"
     return str(error) or type(error).__name__
