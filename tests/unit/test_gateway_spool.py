@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,27 @@ def test_full_says_so_and_loses_nothing(tmp_path: Path) -> None:
     assert before
     again, _ = opened(tmp_path)
     assert numbers(again) == before
+
+
+def test_a_spool_that_is_taken_away_takes_nothing_until_it_is_back(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "spool", tmp_path / "elsewhere"
+    spool, _ = opened(home)
+    stream = fill(spool, 1)
+    home.rename(elsewhere)
+    dropped: list[int] = []
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    commit = GroupCommit(spool, on_full=said.put, on_drop=dropped.append)
+    durable = commit.submit([Entry(stream, 11, 10, "t", 1)], [b"x"], {})
+    assert "was taken away while it was written; put its folder back" in said.get(timeout=10)
+    assert not durable.done()
+    assert not commit.has_room()
+    elsewhere.rename(home)
+    durable.result(10)
+    assert said.get(timeout=10) == ""
+    commit.stop()
+    assert dropped == []
+    again, _ = opened(home)
+    assert again.next_number(stream) == 21
 
 
 def test_trim_waits_for_every_stream(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shinkei_events.errors import Full
 from shinkei_gateway.spool.segment import Entry
-from shinkei_gateway.spool.spool import Spool
+from shinkei_gateway.spool.spool import Spool, TakenAway
 
 GATHER_S = 0.005
 """From one sync to the next at least: what comes after a pause is written at once, what comes in a stream is gathered."""
@@ -142,8 +142,9 @@ class GroupCommit:
                     written = True
                 self._spool.sync()
             except Full as error:
-                if self._on_drop is not None and (freed := self._spool.drop_oldest()):
-                    self._on_drop(freed)
+                on_drop = None if isinstance(error, TakenAway) else self._on_drop
+                if on_drop is not None and (freed := self._spool.drop_oldest()):
+                    on_drop(freed)
                     continue
                 if not self._full:
                     self._full = True

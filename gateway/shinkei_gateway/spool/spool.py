@@ -38,6 +38,10 @@ DROPPED = "@dropped"
 SEGMENT_BYTES = 64 * 1024 * 1024
 
 
+class TakenAway(Full):
+    """The file that is written is not in its folder any more: nothing is taken until it is again. Giving up old data would not help."""
+
+
 class Spool:
     """Open with `open_spool`. ``new_epoch`` is called when an epoch must be made; ``max_bytes`` is when `write` says Full."""
 
@@ -180,6 +184,9 @@ class Spool:
         last = self._known.segments[-1]
         try:
             self._disk.sync(last.name)
+        except FileNotFoundError as error:
+            hint = "put its folder back, or restart the gateway: it begins a new spool and tells the gap"
+            raise TakenAway(f"spool: {last.name} was taken away while it was written; {hint}") from error
         except OSError as error:
             raise Full(f"spool: cannot sync {last.name}: {error.strerror}") from error
         with self._lock:
