@@ -6,7 +6,6 @@ The supervisor of `client` and the shell around `payload` and `memory`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
-from shinkei_gateway.backoff import Backoff
+from shinkei_gateway.away import Away
 from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
@@ -31,7 +30,7 @@ from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.taking import Taker, wait_room
-from shinkei_gateway.telemetry import SourceConnected, SourceCrashed, SourceLost
+from shinkei_gateway.telemetry import SourceConnected, SourceCrashed
 
 BATCH = 500
 TICK_S = 0.5
@@ -54,14 +53,11 @@ class MqttDevices:
         self._dial = dial(settings, folder)
         self._mapping = Mapping(name, settings.topics, settings.machines)
         self._memory = Memory(settings.window, taker.resume(name))
-        self._backoff = Backoff(settings.retry, uniform)
+        self._away = Away(name, settings.url, settings.retry, settings.lost_after, uniform)
         self._clocks: dict[str, ClockWatch] = {}
-        self._away_since: float | None = time.monotonic()
-        self._is_away_told = self._is_loss_told = False
         self._settles_at: float | None = None
         self._connections = self._values = self._unsure = 0
         self._writing: deque[asyncio.Future[None]] = deque()
-        self._error = ""
         self._shortfalls: list[str] = []
 
     def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
@@ -78,8 +74,8 @@ class MqttDevices:
         """For /health; plain values."""
         newest = max(list(self._memory.machines.values()), default=None)
         return {
-            "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": self._away_since is None,
-            "error": self._error, "values": self._values, "maybe_again": self._unsure, "limits": list(self._shortfalls), "newest": newest, "connections": self._connections,
+            "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": not self._away.is_away,
+            "error": self._away.error, "values": self._values, "maybe_again": self._unsure, "limits": list(self._shortfalls), "newest": newest, "connections": self._connections,
             "skew_s": {machine: watch.skew / 1e9 for machine, watch in list(self._clocks.items())},
         }  # fmt: skip
 
@@ -99,7 +95,8 @@ class MqttDevices:
                 await connection.close()
             if stop.is_set():
                 return
-            self._lost(reason)
+            self._settles_at = None
+            self._away.lost(reason)
             await self._pause(stop)
 
     # ---- one connection ------------------------------------------------------------------------------------------------
@@ -117,10 +114,8 @@ class MqttDevices:
             memory.filters = filters
         await self._taker.put(Batch(self.name, [], memory.state()))
         self._settles_at = time.monotonic() + SETTLE_S
-        self._away_since, self._error = None, ""
-        self._is_away_told = self._is_loss_told = False
+        self._away.back()
         self._connections += 1
-        self._backoff.reset()
         detail = "its session was there" if is_present else "with a new session"
         emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, detail))
 
@@ -259,25 +254,9 @@ class MqttDevices:
             await self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
 
     # ---- away ------------------------------------------------------------------------------------------------------------
-    def _lost(self, reason: str) -> None:
-        self._error, self._settles_at = reason, None
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-        if not self._is_loss_told:
-            self._is_loss_told = True
-            emit(SourceLost(self.name, self._settings.url, reason))
-
     async def _pause(self, stop: asyncio.Event) -> None:
-        until = time.monotonic() + self._backoff.pause()
-        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
-        if (
-            not self._is_away_told
-            and self._away_since is not None
-            and time.monotonic() - self._away_since >= self._settings.lost_after
-        ):
-            self._is_away_told = True
+        await self._away.pause(stop)
+        if self._away.is_overdue():
             await self._own(self._memory.away(self._clock()))
 
 

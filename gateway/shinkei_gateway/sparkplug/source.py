@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from shinkei_events.errors import BadField, BadInput, NotConnected
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
-from shinkei_gateway.backoff import Backoff
+from shinkei_gateway.away import Away
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.connection import Connection, Message
@@ -36,7 +36,7 @@ from shinkei_gateway.sparkplug.topic import Address, command, filters, parse, st
 from shinkei_gateway.sparkplug.translate import Translator
 from shinkei_gateway.sparkplug.values import NUMBER
 from shinkei_gateway.taking import Taker, wait_room
-from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed, SourceLost
+from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed
 
 BATCH = 500
 TICK_S = 0.25
@@ -56,14 +56,11 @@ class SparkplugHost:
         self._translator = Translator(name, settings, resume, lambda machine: taker.skew(name, machine))
         self._host = Host(int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes)
         self._cause: str | None = "gateway_down" if resume is not None else None
-        self._backoff = Backoff(settings.retry, uniform)
+        self._away = Away(name, settings.url, settings.retry, settings.lost_after, uniform)
         self._addresses: dict[str, Address] = {}
         self._stamp = 0
         self._is_leaving = False
-        self._away_since: float | None = time.monotonic()
-        self._is_away_told = self._is_loss_told = False
         self._connections = self._values = 0
-        self._error = ""
 
     history = False
     """Its own voice is live (see `Replayable`)."""
@@ -90,7 +87,7 @@ class SparkplugHost:
         }  # fmt: skip
         return {
             "type": "sparkplug", "url": self._settings.url, "role": self._settings.role, "machines": self.machines(), "nodes": nodes,
-            "connected": self._away_since is None, "error": self._error, "values": self._values, "newest": newest,
+            "connected": not self._away.is_away, "error": self._away.error, "values": self._values, "newest": newest,
             "connections": self._connections, "skew_s": self._translator.skews,
         }  # fmt: skip
 
@@ -111,7 +108,7 @@ class SparkplugHost:
                 await connection.close()
             if stop.is_set():
                 return
-            self._lost(reason)
+            self._away.lost(reason)
             await self._pause(stop)
 
     # ---- one connection ------------------------------------------------------------------------------------------------
@@ -132,10 +129,8 @@ class SparkplugHost:
         facts = self._host.connected(self._cause, self._clock(), self._monotonic())
         self._cause = "mqtt_session_lost"
         await self._carry_out(connection, facts)
-        self._away_since, self._error = None, ""
-        self._is_away_told = self._is_loss_told = False
+        self._away.back()
         self._connections += 1
-        self._backoff.reset()
         emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, f"as {self._settings.role} host"))
 
     async def _live(self, connection: Connection, stop: asyncio.Event) -> str:
@@ -255,25 +250,9 @@ class SparkplugHost:
             await self._take(connection, [one for one in messages if "/NDEATH/" not in one.topic])
 
     # ---- away ------------------------------------------------------------------------------------------------------------
-    def _lost(self, reason: str) -> None:
-        self._error = reason
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-        if not self._is_loss_told:
-            self._is_loss_told = True
-            emit(SourceLost(self.name, self._settings.url, reason))
-
     async def _pause(self, stop: asyncio.Event) -> None:
-        until = time.monotonic() + self._backoff.pause()
-        while not stop.is_set() and (rest := until - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), min(rest, TICK_S))
-        if (
-            not self._is_away_told
-            and self._away_since is not None
-            and time.monotonic() - self._away_since >= self._settings.lost_after
-        ):
-            self._is_away_told = True
+        await self._away.pause(stop)
+        if self._away.is_overdue():
             await self._own(self._translator.away(self._clock()))
 
 
