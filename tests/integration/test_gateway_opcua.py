@@ -13,9 +13,10 @@ from asyncua import ua
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
+from shinkei_gateway.opcua.nodes import REFUSED_AGAIN_S
 from shinkei_gateway.opcua.publish_loop import OUTSTANDING, UNDURABLE
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.opcua.source import REFUSED_AGAIN_S, OpcuaMachine
+from shinkei_gateway.opcua.source import OpcuaMachine
 from tests.support.completeness import Verdict, compare
 from tests.support.counting_machine import URI, CountingMachine, settings
 from tests.support.fake_intake import FakeIntake
@@ -216,7 +217,7 @@ def test_a_lost_machine_is_no_data_and_then_what_it_says() -> None:
 
 
 def test_a_node_that_fails_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shinkei_gateway.opcua.source.REFUSED_AGAIN_S", 0.3)
+    monkeypatch.setattr("shinkei_gateway.opcua.nodes.REFUSED_AGAIN_S", 0.3)
 
     async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
         async with running(source(machine.url, intake, tags=5)) as made:  # t4 is not there yet
@@ -235,7 +236,7 @@ def test_a_node_that_fails_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_node_that_goes_away_and_returns_is_heard_of_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shinkei_gateway.opcua.source.REFUSED_AGAIN_S", 0.3)
+    monkeypatch.setattr("shinkei_gateway.opcua.nodes.REFUSED_AGAIN_S", 0.3)
 
     async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
         async with running(source(machine.url, intake)) as made:

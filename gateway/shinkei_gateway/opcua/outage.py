@@ -1,0 +1,64 @@
+"""How long a machine is away, and what is told of it: one outage once, NO_DATA when it lasts. The pauses between attempts.
+
+Does not connect. Called by `source`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from shinkei_events.telemetry import emit
+from shinkei_gateway.backoff import Backoff
+from shinkei_gateway.opcua.settings import OpcuaSource
+from shinkei_gateway.telemetry import SourceLost
+
+LOOK_S = 0.25
+
+
+class Outage:
+    """``tell``: called once an outage lasts longer than the source's ``lost_after``. A source begins away."""
+
+    def __init__(self, name: str, settings: OpcuaSource, backoff: Backoff, tell: Callable[[], None]) -> None:
+        self._name, self._settings, self._backoff, self._tell = name, settings, backoff, tell
+        self._since: float | None = time.monotonic()
+        self._is_away_told = self._is_loss_told = False
+        self.error = ""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether there is no connection."""
+        return self._since is not None
+
+    def over(self) -> None:
+        """The machine is there."""
+        self._since, self.error = None, ""
+        self._backoff.reset()
+        self._is_away_told = self._is_loss_told = False
+
+    def lost(self, reason: str) -> None:
+        """An attempt or the connection failed for ``reason``."""
+        self.error = reason
+        if self._since is None:
+            self._since = time.monotonic()
+        if not self._is_loss_told:
+            self._is_loss_told = True
+            emit(SourceLost(self._name, self._settings.url, reason))
+
+    async def pause(self, stop: asyncio.Event, least: float, is_changed: Callable[[], bool]) -> None:
+        """``least`` seconds at least, unless a person has changed what the connection was refused for."""
+        until = time.monotonic() + max(self._backoff.pause(), least)
+        while not stop.is_set() and not is_changed() and (rest := until - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(rest, LOOK_S))
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        away = None if self._since is None else time.monotonic() - self._since
+        if self._is_away_told or away is None or away < self._settings.lost_after:
+            return
+        self._is_away_told = True
+        self._tell()
