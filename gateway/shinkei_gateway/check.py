@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from shinkei_events.errors import NotConnected
+from shinkei_events.errors import NotConnected, RetryAfter
 from shinkei_events.settings import PlantFile, section
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.dial import connection as connection_of
@@ -62,7 +62,11 @@ async def _one(name: str, source: Source, plant: PlantFile) -> dict[str, Any]:
         else:
             state, detail = _file(source, plant.dir)
     except NotConnected as error:
-        state, detail = "absent", str(error)
+        url = getattr(source, "url", "")
+        state, detail = (
+            "absent",
+            str(error) if isinstance(error, RetryAfter) or url in str(error) else f"{url}: {error}",
+        )
     return {"what": f"gateway.sources.{name}", "state": state, "detail": detail}
 
 

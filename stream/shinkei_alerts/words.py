@@ -62,7 +62,10 @@ def of_state(
     for language in languages:
         title = _title(condition, language, event.machine, _NO_DATA if event.state == "NO_DATA" else {})
         reason = reasons.get(event.reason or "", {}).get(language) or event.reason
-        found[language] = f"{title}: {reason or event.state}"
+        why = reason or (
+            "" if event.state == "NO_DATA" else event.state
+        )  # the title says that already, in people's words
+        found[language] = f"{title}: {why}" if why else title
     return found
 
 

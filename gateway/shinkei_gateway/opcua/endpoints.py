@@ -55,7 +55,7 @@ async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  #
     except UaStatusCodeError as error:
         raise NotConnected(f"the server does not list its endpoints: {ua.StatusCode(error.code).name}") from error
     except (OSError, TimeoutError, UaError) as error:
-        raise NotConnected(f"{url}: {why(error)}") from error
+        raise NotConnected(why(error)) from error
 
 
 def choose(endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, url: str) -> ua.EndpointDescription:

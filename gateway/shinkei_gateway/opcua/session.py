@@ -95,7 +95,7 @@ class Session:
                 await self._read_limits()
         except (OSError, TimeoutError, UaError) as error:
             await self.close(keep=True)
-            raise NotConnected(f"{client.server_url.geturl()}: {why(error)}") from error
+            raise NotConnected(why(error)) from error
         client.uaclient._add_state_listener(self._state_changed)
         self._renewal = asyncio.create_task(self._renew())
 

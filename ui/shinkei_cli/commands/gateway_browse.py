@@ -110,7 +110,7 @@ def _source(args: argparse.Namespace) -> tuple[str, OpcuaSource, dict[str, Any]]
 async def _ask(
     args: argparse.Namespace, name: str, source: OpcuaSource, also: list[str]
 ) -> tuple[Tree, dict[str, str]]:
-    from shinkei_events.errors import NotConnected
+    from shinkei_events.errors import NotConnected, RetryAfter
     from shinkei_gateway.opcua.browse import browse, types_of
     from shinkei_gateway.opcua.security import security_of
     from shinkei_gateway.opcua.session import Session
@@ -125,7 +125,8 @@ async def _ask(
         there = {tree.text(at) for at in range(len(tree.nodes))}
         return tree, await types_of(session, [node for node in also if node not in there])
     except NotConnected as error:
-        raise (security.explain(error) if security else error) from error
+        found = security.explain(error) if security else error
+        raise (found if isinstance(found, RetryAfter) else NotConnected(f"{source.url}: {found}")) from error
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")

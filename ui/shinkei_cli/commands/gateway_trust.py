@@ -47,6 +47,7 @@ def register(commands: Subparsers) -> None:
 
 
 def _trust(args: argparse.Namespace) -> int:
+    from shinkei_events.errors import NotConnected, RetryAfter
     from shinkei_gateway.opcua.certificate import described, utc
     from shinkei_gateway.opcua.security import security_of
     from shinkei_gateway.opcua.trusting import is_named, look
@@ -56,7 +57,10 @@ def _trust(args: argparse.Namespace) -> int:
     name, source = _source(args.where, plant)
     security = security_of(name, source, plant)
     own = security.pki.own(utc(time.time_ns()))
-    shown = asyncio.run(look(security, source.url, source.timeout))
+    try:
+        shown = asyncio.run(look(security, source.url, source.timeout))
+    except NotConnected as error:
+        raise (error if isinstance(error, RetryAfter) else NotConnected(f"{source.url}: {error}")) from error
     rows: list[dict[str, Any]] = [
         {"whose": "server", **described(shown.certificate), "state": shown.verdict or "trusted"},
         {

@@ -62,7 +62,7 @@ def _parts(known: list[Part]) -> None:
         rows.append((
             LEVEL[part.state],
             [words.get(f"health.part.{part.name}", part.name), Cell(f"{'●' if part.state == 'ready' else '■'} {words(f'health.state.{part.state}')}"), since,
-             _lag(part.lag), _said(part), str(part.restarts) if part.restarts is not None else "–", str(part.pid or "–"), part.error or ""],
+             _lag(part), _said(part), str(part.restarts) if part.restarts is not None else "–", str(part.pid or "–"), part.error or ""],
         ))  # fmt: skip
     show(
         [
@@ -74,11 +74,11 @@ def _parts(known: list[Part]) -> None:
     )
 
 
-def _lag(lag: float | None) -> str:
-    """In records; in seconds where a part counts time (a float)."""
-    if lag is None:
+def _lag(part: Part) -> str:
+    """In records or numbers; the machines' in seconds."""
+    if part.lag is None:
         return "–"
-    return f"{lag:.1f} s" if isinstance(lag, float) else formats.number(lag)
+    return f"{part.lag:.1f} s" if part.name == "plant" else f"{part.lag:,.0f}"
 
 
 def _said(part: Part) -> str:

@@ -1,0 +1,28 @@
+"""What an alarm says is in the plant's words, without the names of states where the title says it all."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from shinkei_alerts.words import of_state
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.master import Condition
+from tests.support.examples import EXAMPLES
+
+STATE = next(one for one in EXAMPLES if isinstance(one, MachineStateChanged))
+REASONS = {"tool_change": {"ja": "工具交換", "en": "Tool change"}}
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "text"),
+    [
+        ("HELD", "tool_change", "OP20 停止: 工具交換"),
+        ("NO_DATA", None, "OP20 停止"),
+        ("HELD", None, "OP20 停止: HELD"),
+    ],
+)
+def test_a_state_alarm_says_its_reason_in_words(state: str, reason: str | None, text: str) -> None:
+    condition = Condition(name="x", on="state", priority="P2", title={"ja": "{machine} 停止"})
+    event = msgspec.structs.replace(STATE, state=state, reason=reason)
+    assert of_state(event, condition, REASONS, ("ja",)) == {"ja": text}
