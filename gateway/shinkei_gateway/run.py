@@ -35,7 +35,8 @@ from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
 from shinkei_gateway.opcua import asked, trusting
 from shinkei_gateway.opcua.expiry import ExpiryWatch
-from shinkei_gateway.opcua.security import Security, pki_of, security_of
+from shinkei_gateway.opcua.pki import pki_of
+from shinkei_gateway.opcua.security import Security, security_of
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.quarantine_read import in_spool

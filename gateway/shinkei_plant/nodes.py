@@ -11,3 +11,8 @@ def uri(machine: str) -> str:
 def reading_node(name: str) -> str:
     """The node of a reading of the cycle: ``leak_rate`` is ``Cycle.LeakRate``."""
     return "Cycle." + "".join(word.capitalize() for word in name.split("_"))
+
+
+def server_uri(machine: str) -> str:
+    """The application URI of a machine's server, as its certificate says it too."""
+    return f"urn:shinkei:plant:server:{machine}"

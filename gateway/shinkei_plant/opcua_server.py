@@ -18,7 +18,8 @@ from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 
 from shinkei_plant.address_space import SharedSpaceServer
-from shinkei_plant.nodes import reading_node, uri
+from shinkei_plant.encryption import EncryptedServer, Keys, encrypt
+from shinkei_plant.nodes import reading_node, server_uri, uri
 from shinkei_plant.records import EnergyCounter, OperationDone, Record, SetupChange, SignalSample, StateChange
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,12 +52,14 @@ def unit_id(code: str) -> int:
 
 
 class MachineServer:
-    """One machine's server; `start` after the first values are written."""
+    """One machine's server; `start` after the first values are written. ``keys``: it speaks encrypted, and no other way."""
 
-    def __init__(self, machine: str, host: str, port: int) -> None:
+    def __init__(self, machine: str, host: str, port: int, keys: Keys | None = None) -> None:
         self.machine, self.url = machine, f"opc.tcp://{host}:{port}/"
         self.subscribed_items = 0
-        self._server = Server(iserver=SharedSpaceServer())
+        self._keys = keys
+        self._iserver = SharedSpaceServer() if keys is None else EncryptedServer()
+        self._server = Server(iserver=self._iserver)
         self._nodes: dict[str, ua.NodeId] = {}
         self._index = 0
         self._cut = False
@@ -65,14 +68,16 @@ class MachineServer:
     async def make(
         self, signals: list[SignalNode], readings: list[str], slots: list[str], *, cycle: bool = True
     ) -> None:
-        """Make the address space. ``cycle`` False: a machine that only has signals and a state."""
+        """Make the address space. ``cycle`` False: a machine that only has signals and a state. Raises `BadConfig` for keys that are not there."""
         logging.getLogger("asyncua").setLevel(logging.ERROR)
         server = self._server
         await server.init()
         server.set_endpoint(self.url)
         server.set_server_name(f"Shinkei plant {self.machine}")
-        await server.set_application_uri(f"urn:shinkei:plant:server:{self.machine}")
+        await server.set_application_uri(server_uri(self.machine))
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self._keys is not None and isinstance(self._iserver, EncryptedServer):
+            encrypt(server, self._iserver, self._keys)
         server.iserver.max_monitored_item_queue_size = QUEUE
         self._index = await server.register_namespace(uri(self.machine))
         machine = await server.nodes.objects.add_object(self._id("Machine"), self._name(self.machine))

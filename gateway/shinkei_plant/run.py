@@ -21,6 +21,7 @@ from shinkei_plant import telemetry
 from shinkei_plant.broker import Broker
 from shinkei_plant.catalog import CHARACTERISTICS, MACHINE, MATERIALS, SIGNALS, S
 from shinkei_plant.clock import PlantClock
+from shinkei_plant.encryption import Keys
 from shinkei_plant.history import write_history
 from shinkei_plant.ledger import Ledger
 from shinkei_plant.line import LIVE_GRID, Line
@@ -153,7 +154,8 @@ class Plant:
             return SparkplugDevice(name, url)
         if MACHINE[name].protocol == "mqtt":
             return MqttDevice(name, url, version5=self._broker.is_mosquitto if self._broker else settings.mqtt == "5")
-        return MachineServer(name, settings.host, settings.port(name))
+        keys = Keys(settings.pki, name) if settings.pki is not None else None
+        return MachineServer(name, settings.host, settings.port(name), keys)
 
     async def _wait_for_gateway(self, sinks: list[Sink]) -> None:
         began = time.monotonic()

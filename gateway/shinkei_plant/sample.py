@@ -35,15 +35,17 @@ def plant_toml(
     calm: bool = False,
     faults: Sequence[str] = (),
     broker: str = "",
+    pki: Path | None = None,
     plant: Mapping[str, Any] | None = None,
     extra: str = "",
 ) -> str:
     """The file's text. ``ports``: by `ENDPOINTS`. ``broker``: an MQTT broker that is there (empty: the plant starts one).
 
-    ``plant``: further keys of ``[plant]``. ``extra``: further TOML in front (tables ``[log]``, ``[store]`` …).
+    ``pki``: the folder of the machines' certificates; without it they speak in the clear. ``plant``: further keys of ``[plant]``. ``extra``: further TOML in front (tables ``[log]``, ``[store]`` …).
     """
-    parts = [_head(language), extra, _gateway(ports, history, broker), _sections(ui_port, language)]
-    parts.append(_plant(ports, history, seed, speed, calm, faults, broker, plant or {}))
+    parts = [_head(language), extra, _gateway(ports, history, broker, pki is not None), _sections(ui_port, language)]
+    keys = ({} if pki is None else {"pki": str(pki)}) | dict(plant or {})
+    parts.append(_plant(ports, history, seed, speed, calm, faults, broker, keys))
     parts += [_machines(), _signals(), _products(), _characteristics(), _calendar(), _reasons(), _conditions()]
     return "\n".join(part for part in parts if part) + "\n"
 
@@ -60,9 +62,11 @@ def _sections(ui_port: int, language: str) -> str:
     return _table("ui", port=ui_port, language=language)
 
 
-def _gateway(ports: Mapping[str, int], history: Path | None, broker: str) -> str:
+def _gateway(ports: Mapping[str, int], history: Path | None, broker: str, is_encrypted: bool) -> str:
     text = [_table("gateway", id="gw-01"), _table("gateway.spool", keep_until="stored", keep_after="0s")]
-    text += [_opcua(machine.name, ports[machine.name]) for machine in MACHINES if machine.protocol == "opcua"]
+    text += [
+        _opcua(machine.name, ports[machine.name], is_encrypted) for machine in MACHINES if machine.protocol == "opcua"
+    ]
     text.append(_mqtt(broker, ports.get("broker", 1883)))
     text.append(_sparkplug(broker, ports.get("broker", 1883)))
     if history is not None:
@@ -70,7 +74,7 @@ def _gateway(ports: Mapping[str, int], history: Path | None, broker: str) -> str
     return "\n".join(text)
 
 
-def _opcua(name: str, port: int) -> str:
+def _opcua(name: str, port: int, is_encrypted: bool) -> str:
     def node(path: str) -> str:
         return f"nsu={uri(name)};s={path}"
 
@@ -90,7 +94,7 @@ def _opcua(name: str, port: int) -> str:
         "type": "opcua",
         "url": f"opc.tcp://127.0.0.1:{port}/",
         "machine": name,
-        "security": "none",
+        **({} if is_encrypted else {"security": "none"}),
         "publish": "100ms",
         "sampling": "50ms",
         "signals": [{"node": node(f"Signals.{one.name}"), "name": one.name} for one in SIGNALS if one.machine == name],

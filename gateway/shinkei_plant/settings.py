@@ -60,7 +60,8 @@ class PlantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``broker``: address for the MQTT devices (empty: one is started here, on ``ports.broker``); ``mqtt``: the version it speaks. ``start``: ISO time at which the live
     line begins (empty: now). ``history``: a file to write the line's last ``history_span`` into, unless it is there. ``ledger``,
     ``truth``: files for tests and drills. ``length``: plant time after which the machines stand still. ``wait``: how long to wait
-    for the gateway before the line begins to live. ``recordings``: CSV files played beside, or instead of, the line.
+    for the gateway before the line begins to live. ``pki``: a folder with ``own/<machine>.pem`` (key and certificate) and ``trusted/``; with it the
+    OPC UA machines speak encrypted, and no other way. ``recordings``: CSV files played beside, or instead of, the line.
     """
 
     seed: int = 1
@@ -82,6 +83,7 @@ class PlantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wait: Duration = Duration(30.0)
     http: str = "127.0.0.1:0"
     name: str = "plant"
+    pki: Path | None = None
     recordings: tuple[RecordingSettings, ...] = ()
 
     @property

@@ -41,6 +41,15 @@ class MachineCut(Telemetry, frozen=True):
     text: ClassVar[str] = "machine {machine} network cut: {cut}"
 
 
+class ClientRefused(Telemetry, frozen=True):
+    """A client's session was not let in."""
+
+    machine: str
+    why: str
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = "machine {machine} refused a client: {why}"
+
+
 class PlantBehind(Telemetry, frozen=True):
     """The simulation cannot keep its speed on this computer."""
 

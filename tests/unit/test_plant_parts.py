@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 import zstandard
 
 from shinkei_events.errors import BadConfig
-from shinkei_events.settings import Duration, load_plant, section
+from shinkei_events.settings import Duration, load_plant, section, strict
 from shinkei_gateway.machine_json import HistoryLine
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.settings import GatewaySettings, sources_of
 from shinkei_plant import catalog, truth
 from shinkei_plant.clock import CATCH_UP, PlantClock
+from shinkei_plant.encryption import Keys
 from shinkei_plant.faults import FAULTS, Planned, story
 from shinkei_plant.history import write_history
 from shinkei_plant.ledger import Ledger, line_of, read
@@ -167,6 +169,23 @@ def test_the_sample_is_a_valid_plant(language: str, tmp_path: Path) -> None:
     for condition in plant.conditions:
         assert set(condition.reasons) <= reasons
         assert set(condition.title) == {"ja", "en"} == set(condition.action)
+
+
+def test_the_sample_speaks_encrypted_when_the_machines_have_certificates_and_in_the_clear_by_name() -> None:
+    for pki, policy in ((None, "none"), (Path("here/machines-pki"), "Basic256Sha256")):
+        read = tomllib.loads(plant_toml(ports=PORTS, pki=pki))
+        sources = [source for source in read["gateway"]["sources"].values() if source["type"] == "opcua"]
+        assert len(sources) == len(ENDPOINTS) - 1
+        assert {strict(source, OpcuaSource, "x").security for source in sources} == {policy}
+        assert read["plant"].get("pki") == (None if pki is None else str(pki))
+
+
+def test_a_machine_without_its_key_says_where_it_belongs(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "OP10.pem").write_text("no key")
+    for name in ("OP10", "OP20"):
+        with pytest.raises(BadConfig, match=rf"own/{name}\.pem"):
+            Keys(tmp_path, name).own()
 
 
 # ---- history, ledger, truth ------------------------------------------------------------------------------------------------

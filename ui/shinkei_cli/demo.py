@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shinkei_cli.config import FILE
+from shinkei_cli.demo_certificates import introduce
 from shinkei_cli.exits import DONE, WRONG_USE
 from shinkei_cli.folder import AlreadyRunningError, Site
 from shinkei_cli.health import ask, opens
@@ -26,6 +28,8 @@ from shinkei_events.settings import PlantFile, load_plant, section
 
 DEFAULT_PORT = 8501
 MARK = "# Written by `shinkei demo` at each of its starts, with the ports that were free then.\n"
+MACHINES_PKI = "machines-pki"
+"""The simulated line's certificates; the gateway's own are in ``pki``."""
 LIVED = "demo.lived"
 """A file that says: the line has lived here, a past can no longer be made for it."""
 SAY_WAITING_AFTER_S = 25.0
@@ -75,7 +79,8 @@ def run(wishes: Wishes) -> int:
 
 
 def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile, int]:
-    """Choose ports and write ``<folder>/plant.toml``; returns it read, and the board's port."""
+    """Choose ports, write ``<folder>/plant.toml`` and the certificates; returns the file read, and the board's port."""
+    from shinkei_plant.catalog import MACHINE
     from shinkei_plant.sample import ENDPOINTS, plant_toml
     from shinkei_plant.settings import PlantSettings
 
@@ -101,11 +106,13 @@ def prepare(wishes: Wishes, ports: Ports, narrator: Narrator) -> tuple[PlantFile
         speed=wishes.speed,
         calm=wishes.calm,
         faults=wishes.faults,
+        pki=folder / MACHINES_PKI,
         extra=QUICK_RETRY,
     )
     write_atomic(folder / FILE, (MARK + text).encode())
     plant = load_plant(folder / FILE, folder)
     section(plant, "plant", PlantSettings).check()
+    introduce(plant, folder / MACHINES_PKI, [name for name in ENDPOINTS if name in MACHINE], datetime.now(UTC))
     return plant, port
 
 

@@ -28,6 +28,7 @@ import msgspec
 from cryptography import x509
 
 from shinkei_events.runfile import write_atomic
+from shinkei_events.settings import PlantFile
 from shinkei_gateway.opcua.certificate import Identity, common_name, encoded, make_identity, read_identity, thumbprint
 from shinkei_gateway.opcua.refusal import CertificateInvalid
 from shinkei_gateway.opcua.validation import TrustLists
@@ -184,6 +185,12 @@ class Pki:
             yield
         finally:
             os.close(lock)
+
+
+def pki_of(plant: PlantFile) -> Pki:
+    """The certificates of the site's gateway in its folder; its application URI stays what its certificate says."""
+    site, gateway = plant.site.id, str(plant.gateway.get("id", ""))
+    return Pki(plant.dir / "pki", f"urn:shinkei:{site}:{gateway}", f"Shinkei gateway {gateway}", site)
 
 
 def own_hosts() -> list[str]:

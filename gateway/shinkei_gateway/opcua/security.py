@@ -34,7 +34,7 @@ from shinkei_gateway.opcua.certificate import (
     utc,
 )
 from shinkei_gateway.opcua.endpoints import MODES, POLICIES, choose, discover, token_policy, url_at
-from shinkei_gateway.opcua.pki import Known, Pki, own_hosts
+from shinkei_gateway.opcua.pki import Known, Pki, own_hosts, pki_of
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.settings import OpcuaSource, OpcuaUser
 from shinkei_gateway.opcua.validation import Expected, validate
@@ -106,7 +106,7 @@ class Security:
         uri = endpoint.Server.ApplicationUri or "" if endpoint.Server is not None else ""
         expected = Expected(
             self._host, uri, is_pinned=known is not None and known.by == "trust" and known.thumbprint == thumbprint(sent[0]),
-            needs_crl=self._source.revocation == "required", aliases=own_hosts(),
+            needs_crl=self._source.revocation == "required", aliases=own_hosts,
         )  # fmt: skip
         try:
             validate(sent, lists, expected, utc(self._clock()))
@@ -260,12 +260,6 @@ class Unsecured:
     def health(self) -> dict[str, Any]:
         """For /health."""
         return {"policy": "none"}
-
-
-def pki_of(plant: PlantFile) -> Pki:
-    """The certificates of the site's gateway in its folder; its application URI stays what its certificate says."""
-    site, gateway = plant.site.id, str(plant.gateway.get("id", ""))
-    return Pki(plant.dir / "pki", f"urn:shinkei:{site}:{gateway}", f"Shinkei gateway {gateway}", site)
 
 
 def security_of(name: str, source: OpcuaSource, plant: PlantFile, pki: Pki | None = None) -> Security:

@@ -6,7 +6,7 @@ Raises the `refusal` of the first step that fails. Knows no folder (`pki`) and n
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
@@ -41,14 +41,14 @@ class Expected(NamedTuple):
 
     ``uri``: the endpoint's application URI. ``is_pinned``: a person has trusted this very certificate for this address, names and use seen
     (the steps that Part 4 lets an administrator suppress). ``needs_crl``: an issuer without a list of revoked ones is no issuer.
-    ``aliases``: this machine's own names, for addresses of the loopback.
+    ``aliases``: this machine's own names, for addresses of the loopback; asked for only when they matter (a resolver may take seconds).
     """
 
     host: str
     uri: str
     is_pinned: bool = False
     needs_crl: bool = True
-    aliases: Sequence[str] = ()
+    aliases: Callable[[], Sequence[str]] = tuple
 
 
 def validate(sent: Sequence[x509.Certificate], lists: TrustLists, expected: Expected, now: datetime) -> None:
@@ -146,10 +146,10 @@ def _times(chain: Sequence[x509.Certificate], now: datetime) -> None:
 
 def _host(leaf: x509.Certificate, expected: Expected) -> None:
     named = host_names(leaf)
-    wanted = {_plain(expected.host)}
-    if _plain(expected.host) in _LOOPBACK:
-        wanted |= {*_LOOPBACK, *(_plain(alias) for alias in expected.aliases)}
-    if not wanted & {_plain(name) for name in named}:
+    plain = {_plain(name) for name in named}
+    is_local = _plain(expected.host) in _LOOPBACK
+    is_named = not plain.isdisjoint(_LOOPBACK if is_local else {_plain(expected.host)})
+    if not is_named and not (is_local and not plain.isdisjoint(_plain(alias) for alias in expected.aliases())):
         raise refusal.CertificateHostMismatch(
             f"the certificate of {_called(leaf)} is for {', '.join(named) or 'no host at all'}, not for {expected.host}: "
             "write that name into the url, or compare the fingerprint and trust it for this address with `shinkei gateway trust`"

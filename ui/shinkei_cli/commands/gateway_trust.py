@@ -124,7 +124,7 @@ def _source(where: str, plant: PlantFile) -> tuple[str, OpcuaSource]:
 
 def _certificate(args: argparse.Namespace) -> int:
     from shinkei_gateway.opcua.certificate import described, utc
-    from shinkei_gateway.opcua.security import pki_of
+    from shinkei_gateway.opcua.pki import pki_of
 
     pki, now = pki_of(plant_of(args)), utc(time.time_ns())
     own = pki.renew(now) if args.do == "renew" else pki.own(now)
