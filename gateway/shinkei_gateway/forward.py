@@ -21,7 +21,7 @@ from shinkei_events.model.numbered import Numbered
 from shinkei_events.model.progress import Recorded
 from shinkei_events.topics import PARTITIONS, partition_of
 from shinkei_gateway.sending import Missing, Send, Sending
-from shinkei_gateway.spool.segment import HEADER_BYTES, Entry
+from shinkei_gateway.spool.segment import HEADER_BYTES, Batch, Entry
 from shinkei_gateway.spool.spool import Cursor, Spool
 
 __all__ = ["CREDIT_BYTES", "Forwarder", "Missing", "Send"]
@@ -49,6 +49,9 @@ class Forwarder:
         """Holes found since the list was last emptied; the shell writes a gap event for each."""
         self.due: int | None = None
         """When (monotonic ns) the next frame is old enough to be sent, as of the last `poll`."""
+        self.has_more = False
+        """Whether the last `poll` ended for its budget, with something left to read."""
+        self._last: tuple[Cursor, tuple[Batch, Cursor]] | None = None
         self.log_id: str | None = None
         for name in spool.streams():
             self._stream(name)
@@ -163,6 +166,7 @@ class Forwarder:
             for partition in range(self._partitions):
                 if self._may_read(partition) and self._advance(partition, now, sends):
                     moved, budget = True, budget - 1
+        self.has_more = budget <= 0
         self._flush_old(now, sends)
         return sends
 
@@ -217,7 +221,7 @@ class Forwarder:
 
     def _advance(self, partition: int, now: int, sends: list[Send]) -> bool:
         cursor = self._spool.clamp(self._cursors[partition])
-        found = self._spool.read(cursor)
+        found = self._read(cursor)
         if found is None:
             self._close_holes(partition, cursor, sends)
             return False
@@ -228,6 +232,15 @@ class Forwarder:
             for at, entry in mine:
                 self._take(self._stream(entry.stream), entry, payloads[at], now, sends)
         return True
+
+    def _read(self, cursor: Cursor) -> tuple[Batch, Cursor] | None:
+        """The partitions come by one after the other and mostly stand at the same place: each batch is read once for all of them."""
+        if self._last is None or self._last[0] != cursor:
+            found = self._spool.read(cursor)
+            if found is None:
+                return None
+            self._last = (cursor, found)
+        return self._last[1]
 
     def _is_wanted(self, entry: Entry, partition: int) -> bool:
         stream = self._stream(entry.stream)

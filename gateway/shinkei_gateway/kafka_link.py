@@ -122,7 +122,7 @@ class KafkaLink:
                 trim_at = now + TRIM_S
                 self._forwarder.trim(keep=self._keep)
                 self._standing.follow()
-            if not sends:
+            if not sends and not self._forwarder.has_more:
                 await self._rest()
             else:
                 await asyncio.sleep(0)
