@@ -134,12 +134,9 @@ class GroupCommit:
         resume: dict[str, Any] = {}
         for job in jobs:
             resume |= job[2]
-        written = False
         while True:
             try:
-                if not written:
-                    self._spool.write(entries, payloads, resume)
-                    written = True
+                self._spool.write(entries, payloads, resume)
                 self._spool.sync()
             except Full as error:
                 on_drop = None if isinstance(error, TakenAway) else self._on_drop

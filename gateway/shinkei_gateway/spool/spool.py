@@ -102,13 +102,13 @@ class Spool:
         resume = self._resume | (states or {})
         segment = Segment(number, epoch, dict(self._known.next), 0)
         data = encode_header(epoch) + encode_batch([], [], resume | {EPOCH: epoch}, segment.table)
-        if self._disk_has(segment.name):
-            self._disk.delete(segment.name)  # left by a making that never finished
         try:
+            if self._disk_has(segment.name):
+                self._disk.delete(segment.name)  # left by a making that never finished
             self._disk.append(segment.name, data)
             self._disk.sync(segment.name)
         except OSError as error:
-            self._disk.delete(segment.name)
+            self._delete(segment)
             raise Full(f"spool: segment {segment.name} cannot be made: {error.strerror}; free disk space") from error
         segment.size = self._written = len(data)
         self._resume = resume
@@ -180,7 +180,10 @@ class Spool:
         self._must_cut = False
 
     def sync(self) -> None:
-        """Make everything written durable and visible. Raises `Full` (nothing new is visible then)."""
+        """Make everything written durable and visible. Raises `Full`: then it is as if it had never been written.
+
+        Writing it again is the only way: after an fdatasync that failed Linux takes the pages for clean, and the next one says that all is well.
+        """
         last = self._known.segments[-1]
         try:
             self._disk.sync(last.name)
@@ -188,6 +191,9 @@ class Spool:
             hint = "put its folder back, or restart the gateway: it begins a new spool and tells the gap"
             raise TakenAway(f"spool: {last.name} was taken away while it was written; {hint}") from error
         except OSError as error:
+            self._must_cut, self._written = True, last.size
+            self._unsynced.clear()
+            self._resume = dict(self._known.resume)
             raise Full(f"spool: cannot sync {last.name}: {error.strerror}") from error
         with self._lock:
             last.size = self._written
@@ -261,12 +267,25 @@ class Spool:
             if len(self._known.segments) < 2:
                 return 0
             oldest, after = self._known.segments[0], self._known.segments[1]
-            self._dropped = self._dropped | {
+            before = self._dropped
+            self._dropped = before | {
                 name: number for name, number in after.table.items() if number > oldest.table.get(name, FIRST_NUMBER)
             }
             self._known.segments.pop(0)
-        self._disk.delete(oldest.name)
+        if not self._delete(oldest):
+            with self._lock:
+                self._known.segments.insert(0, oldest)
+                self._dropped = before
+            return 0
         return oldest.size
+
+    def _delete(self, segment: Segment) -> bool:
+        """False when the disk does not let it (it is read-only): the file stays, and is tried again."""
+        try:
+            self._disk.delete(segment.name)
+        except OSError:
+            return False
+        return True
 
     # ---- trimming ----------------------------------------------------------------------------------------------------
     def trim(self, recorded: dict[str, int], keep: Callable[[str], bool] = lambda _name: False) -> int:
@@ -283,7 +302,10 @@ class Spool:
                 if not is_done(oldest, after, recorded, keep):
                     return removed
                 self._known.segments.pop(0)
-            self._disk.delete(oldest.name)
+            if not self._delete(oldest):
+                with self._lock:
+                    self._known.segments.insert(0, oldest)
+                return removed
             removed += 1
 
 
