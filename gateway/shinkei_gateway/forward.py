@@ -35,7 +35,7 @@ class Forwarder:
 
     def __init__(self, spool: Spool, *, frame_age: int = FRAME_AGE_NS, credit: int | None = CREDIT_BYTES, keep_until: str = "stored",
                  max_in_flight: int = 10_000, partitions: int = PARTITIONS) -> None:  # fmt: skip
-        self._spool, self._frame_age, self._credit, self._keep_until = spool, frame_age, credit, keep_until
+        self._spool, self.frame_age, self._credit, self._keep_until = spool, frame_age, credit, keep_until
         self._max_in_flight, self._partitions = max_in_flight, partitions
         self._streams: dict[str, Sending] = {}
         self._by_partition: dict[int, list[Sending]] = {p: [] for p in range(partitions)}
@@ -193,6 +193,15 @@ class Forwarder:
         """How many numbers are not recorded yet."""
         return sum(end - self._recorded(name) for name, end in self._ends().items())
 
+    def on_log_of(self) -> dict[str, tuple[int, int]]:
+        """Per machine written now, of its signals: next number in the spool, and next that the log does not have yet."""
+        found = {}
+        for name, end in self._spool.streams().items():
+            stream = self._stream(name)
+            if stream.id.kind == "signals" and name.startswith(self._spool.epoch):
+                found[stream.id.machine] = (end, max(stream.delivered, stream.recorded))
+        return found
+
     def state(self) -> dict[str, tuple[int, int, int]]:
         """Per stream: next number in the spool, next to send, next to be recorded."""
         return {name: (end, self._stream(name).sent, self._stream(name).recorded) for name, end in self._ends().items()}
@@ -305,10 +314,10 @@ class Forwarder:
         for stream in self._streams.values():
             if not stream.pending:
                 continue
-            if now - stream.since >= self._frame_age:
+            if now - stream.since >= self.frame_age:
                 self._flush(stream, sends)
-            elif self.due is None or stream.since + self._frame_age < self.due:
-                self.due = stream.since + self._frame_age
+            elif self.due is None or stream.since + self.frame_age < self.due:
+                self.due = stream.since + self.frame_age
 
     def _flush(self, stream: Sending, sends: list[Send]) -> None:
         if stream.pending:

@@ -24,6 +24,7 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.registry import FRAME, type_of
 from shinkei_gateway.clock_watch import Skews
 from shinkei_gateway.columns import columns, context_after, order
+from shinkei_gateway.last_values import LastValues
 from shinkei_gateway.offered import Batch, Draft, Reading, gap
 from shinkei_gateway.ownership import OWNERSHIP, Ownership
 from shinkei_gateway.spool.commit import GroupCommit
@@ -71,6 +72,7 @@ class Intake:
         self._machines: dict[str, _Machine] = {}
         self._contexts: dict[str, Any] = dict(spool.resume(_CONTEXTS) or {})
         self._skews = Skews(spool.resume(_SKEWS))
+        self.last_values = LastValues()
 
     def resume(self, source: str) -> Any:
         """The last durable resume state of ``source``, or None."""
@@ -367,6 +369,7 @@ class Intake:
             state.history_mark = None
         elif not is_replay:
             state.mark = None
+            self.last_values.take(frame, run)
         self._next[stream] = frame.end
         out.add(Entry(str(stream), first, frame.count, FRAME.ce_type, len(payload)), payload)
 

@@ -22,17 +22,20 @@ from shinkei_events.model.numbered import Gap
 from shinkei_events.model.progress import Claim, Command, Progress, SendAgain
 from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
-from shinkei_events.topics import COMMANDS, PROGRESS, TOPIC_OF_KIND
+from shinkei_events.topics import COMMANDS, LIVE, PROGRESS, TOPIC_OF_KIND
 from shinkei_gateway.commands import ISSUERS, Action, Commands
 from shinkei_gateway.forward import Forwarder, Send
 from shinkei_gateway.forward_telemetry import LogAway, LogFound, NumbersMissing, SentAgain
 from shinkei_gateway.intake import Batch, Draft, Intake
+from shinkei_gateway.last_values import BEHIND_NS
 from shinkei_gateway.standing import Standing
 
 PACE_S = 0.01
 LINGER_MS = 5.0
 """The client's own waiting for more records, at most; a gateway whose frames are younger asks for a tenth of their age."""
 LOOK_S = 0.5
+FIND_S = 3.0
+"""How long a log is waited for before it is tried with new connections: those to a host that vanished stay mute when it is back."""
 TRIM_S = 2.0
 ANSWERED = "@answered"
 
@@ -54,12 +57,14 @@ class KafkaLink:
         self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
         self._forwarder, self._intake, self._standing = forwarder, intake, standing
         self._keep, self._linger_ms = keep, linger_ms
+        intake.last_values.behind = BEHIND_NS + forwarder.frame_age
         self._wake = asyncio.Event()
         self._commands = Commands(
             gateway, shard, actions or {}, answered=intake.resume(ANSWERED) or [], keep=lambda ids: intake.put(Batch(ANSWERED, [], ids)),
             send_again=self._again, concerns=concerns, issuers=issuers,
         )  # fmt: skip
         self._dead = False
+        self._gone: NotConnected | None = None
         self.connected = False
         self.last_error = ""
         self.sent = {"records": 0, "values": 0, "bytes": 0}
@@ -72,7 +77,7 @@ class KafkaLink:
         """Forward until ``stop``; then flush what is under way for at most a second."""
         while not stop.is_set():
             try:
-                log = await asyncio.to_thread(kafka.find_log, self._plant)
+                log = await asyncio.to_thread(kafka.find_log, self._plant, FIND_S)
                 await self._life(log, stop)
             except (NotConnected, Full, KafkaException) as error:
                 if self.connected or not self.last_error:
@@ -85,7 +90,8 @@ class KafkaLink:
         await asyncio.to_thread(kafka.ensure_topics, log, self._plant.log.replication)
         producer = kafka.producer(log, on_error=self._on_error, linger_ms=self._linger_ms)
         reader = kafka.plain_consumer(log, f"{self._gateway}.link")
-        self._dead = False
+        self._dead, self._gone = False, None
+        watching = asyncio.create_task(self._watch(kafka.LogWatch(self._plant, log)), name="log watch")
         try:
             await asyncio.to_thread(kafka.assign_from_beginning, reader, [PROGRESS.name, COMMANDS.name])
             self._forwarder.on_log(log.log_id)
@@ -96,38 +102,47 @@ class KafkaLink:
             self.connected, self.last_error = True, ""
             await self._serve(producer, reader, log, stop)
         finally:
-            reader.close()
-            await asyncio.to_thread(producer.flush, 1.0)
-            producer.purge()
-            producer.flush(0.2)
+            watching.cancel()
+            await asyncio.to_thread(_close, producer, reader)
+
+    async def _watch(self, watch: kafka.LogWatch) -> None:
+        """Look now and then, in a thread: a log that hangs holds up the look, and neither what is sent nor what is read."""
+        while self._gone is None:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await asyncio.to_thread(watch.look)
+            except NotConnected as error:
+                self._gone = error
+
+    def _alive(self) -> None:
+        """Raises `NotConnected` when this life on the log is over."""
+        if self._gone is not None:
+            raise self._gone
+        if self._dead:
+            raise NotConnected("the producer had a fatal error and is made anew")
 
     async def _serve(self, producer: Producer, reader: Consumer, log: kafka.LogAddress, stop: asyncio.Event) -> None:
-        look_at = trim_at = time.monotonic()
-        while not stop.is_set() and not self._dead:
+        trim_at = time.monotonic()
+        while not stop.is_set():
+            self._alive()
             await self._read(reader, log)
             await self._standing.settle()
             sends = self._forwarder.poll(time.monotonic_ns())
             sends += self._forwarder.quiet(self._intake.quiet_frames())
-            for send in sends:
-                self._produce(producer, send)
+            held_up = [send for send in sends if not self._produce(producer, send)]
+            self._show(producer)
             self._reply(producer)
             producer.poll(0)
             self._tell_missing()
             now = time.monotonic()
-            if now >= look_at:
-                look_at = now + LOOK_S
-                if (await asyncio.to_thread(kafka.find_log, self._plant)).log_id != log.log_id:
-                    raise NotConnected("the log is another one now")
             if now >= trim_at:
                 trim_at = now + TRIM_S
                 self._forwarder.trim(keep=self._keep)
                 self._standing.follow()
-            if not sends and not self._forwarder.has_more:
-                await self._rest()
-            else:
+            if (sends or self._forwarder.has_more) and not held_up:
                 await asyncio.sleep(0)
-        if self._dead:
-            raise NotConnected("the producer had a fatal error and is made anew")
+            else:
+                await self._rest()
 
     async def _rest(self) -> None:
         due = self._forwarder.due
@@ -137,7 +152,8 @@ class KafkaLink:
             self._wake.clear()
 
     # ---- to the log --------------------------------------------------------------------------------------------------
-    def _produce(self, producer: Producer, send: Send) -> None:
+    def _produce(self, producer: Producer, send: Send) -> bool:
+        """False: the client's queue is full (the log is slow or hangs); the record is sent again."""
         topic = TOPIC_OF_KIND[send.stream.kind].name
         sealed = seal(send.event, self._source, topic=topic)
         headers: list[tuple[str, str | bytes | None]] = [*sealed.headers]
@@ -156,10 +172,18 @@ class KafkaLink:
         except BufferError:
             if ticket:
                 self._forwarder.failed(ticket)
-            return
+            return False
         self.sent["records"] += 1
         self.sent["values"] += send.end - send.first
         self.sent["bytes"] += len(sealed.value)
+        return True
+
+    def _show(self, producer: Producer) -> None:
+        """Last values of machines whose streams are behind, for screens. Whether they arrive is nobody's account."""
+        for frame in self._intake.last_values.due(time.monotonic_ns(), self._forwarder.on_log_of):
+            sealed = seal(frame, self._source, topic=LIVE.name, id=f"{frame.stream}/last/{time.time_ns()}")
+            with contextlib.suppress(BufferError, KafkaException):  # full, or a value that is too big
+                producer.produce(LIVE.name, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
 
     def _on_error(self, error: KafkaError) -> None:
         self.last_error = error.str()
@@ -195,6 +219,7 @@ class KafkaLink:
                 place = next(iter(reader.position([TopicPartition(topic, 0)])), None)
                 if place is not None and place.offset >= end:
                     break
+                self._alive()
                 await self._read(reader, log, wait=0.2)
 
     async def _read(self, reader: Consumer, log: kafka.LogAddress, wait: float = 0) -> None:
@@ -234,6 +259,14 @@ class KafkaLink:
         for said in [*self._commands.replies(), *([] if claim is None else [claim])]:
             sealed = seal(said, self._source)
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
+
+
+def _close(producer: Producer, reader: Consumer) -> None:
+    """What is under way gets a second; what a hung log did not take is sent again in the next life. For a thread: both calls may block."""
+    reader.close()
+    producer.flush(1.0)
+    producer.purge()
+    producer.flush(0.2)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

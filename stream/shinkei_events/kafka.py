@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from shinkei_events.errors import NotConnected
 from shinkei_events.runfile import read_run
 from shinkei_events.settings import PlantFile
-from shinkei_events.topics import MAX_RECORD_BYTES, TOPICS
+from shinkei_events.topics import MAX_RECORD_BYTES, PROGRESS, TOPICS
 
 POLL_S = 0.1
 
@@ -50,6 +50,29 @@ def find_log(plant: PlantFile, timeout: float = 5.0) -> LogAddress:
     except KafkaException as error:
         raise NotConnected(f"Kafka at {plant.log.bootstrap} does not answer: {error.args[0].str()}") from error
     return LogAddress(plant.log.bootstrap, str(cluster), False, extra)
+
+
+class LogWatch:
+    """Whether a log that was found is still there and still the same: one client for all looks, so that a look is one small request.
+
+    For a thread beside whoever reads and writes: `look` blocks for up to ``timeout`` s, as long as a log that hangs does not answer.
+    """
+
+    def __init__(self, plant: PlantFile, log: LogAddress, timeout: float = 5.0) -> None:
+        self._plant, self._log, self._timeout = plant, log, timeout
+        self._admin = None if log.embedded else AdminClient(_common(log))
+
+    def look(self) -> None:
+        """Raises `NotConnected` when the log does not answer or is another one now."""
+        if self._admin is None:
+            found = find_log(self._plant).log_id
+        else:
+            try:
+                found = str(self._admin.list_topics(PROGRESS.name, timeout=self._timeout).cluster_id)
+            except KafkaException as error:
+                raise NotConnected(f"Kafka at {self._log.bootstrap} does not answer: {error.args[0].str()}") from error
+        if found != self._log.log_id:
+            raise NotConnected("the log is another one now")
 
 
 def _common(log: LogAddress) -> dict[str, Any]:

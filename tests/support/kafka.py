@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.support.ports import free_port
 from tests.support.process import ServerProcess
+from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "kafka"
@@ -46,8 +47,9 @@ _SETTINGS = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},FAR://127.0.0.1:{far},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},FAR://127.0.0.1:{near},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={data}
 num.partitions=4
@@ -95,6 +97,7 @@ class KafkaNode:
         self.folder = folder
         self._port, self._controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self._port}"
+        self._far, self._near = free_port(), free_port()
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         self._server: ServerProcess | None = None
         self._format()
@@ -137,6 +140,10 @@ class KafkaNode:
         """What the node has logged since its last start."""
         return "" if self._server is None else self._server.words()
 
+    def proxy(self) -> Proxy:
+        """A network of its own for some of the clients: bootstrap with its ``address``, and the node keeps them on it."""
+        return Proxy(self._far, port=self._near)
+
     def admin(self) -> AdminClient:
         """Keep it in a variable while its futures are waited for: a dropped client ends them."""
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2, "socket.timeout.ms": 10_000})
@@ -172,7 +179,9 @@ class KafkaNode:
         data = self.folder / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._settings = self.folder / "server.properties"
-        self._settings.write_text(_SETTINGS.format(broker=self._port, controller=self._controller, data=data))
+        self._settings.write_text(
+            _SETTINGS.format(broker=self._port, far=self._far, near=self._near, controller=self._controller, data=data)
+        )
         (self.folder / "log4j2.properties").write_text(_LOG4J)
         command = self._java(
             "kafka.tools.StorageTool",

@@ -37,9 +37,9 @@ class _Pipe:
 
 
 class Proxy:
-    """Listens on a free loopback ``port`` and passes everything to ``target``. A context manager; all methods are thread-safe."""
+    """Listens on a loopback ``port`` (0: a free one) and passes everything to ``target``. A context manager; all methods are thread-safe."""
 
-    def __init__(self, target_port: int, target_host: str = "127.0.0.1") -> None:
+    def __init__(self, target_port: int, target_host: str = "127.0.0.1", port: int = 0) -> None:
         self._target = (target_host, target_port)
         self._listener: socket.socket | None = None
         self._lock = threading.RLock()
@@ -50,7 +50,7 @@ class Proxy:
         self.connections = 0
         """Connections accepted so far."""
         self.passed_bytes = 0
-        self._listen(0)
+        self._listen(port)
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._thread.start()
 
