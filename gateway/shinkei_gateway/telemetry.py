@@ -211,6 +211,35 @@ class EdgesBounced(Telemetry, frozen=True):
     count: int
 
 
+class AnswerWritten(Telemetry, frozen=True):
+    """A machine was told that its cycle is recorded."""
+
+    text: ClassVar[str] = "source {source}: handshake {handshake} answered, {node} is {value}"
+    metric: ClassVar[str | None] = "shinkei_answers_written"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    handshake: str
+    node: str
+    value: str
+
+
+class AnswerNotWritten(Telemetry, frozen=True):
+    """A machine was not told, or nobody knows whether it was; it is not tried again."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: handshake {handshake} is not answered with {value} at {node}: {outcome} ({why})"
+    )
+    metric: ClassVar[str | None] = "shinkei_answers_not_written"
+    labels: ClassVar[tuple[str, ...]] = ("source", "outcome")
+    source: str
+    handshake: str
+    node: str
+    value: str
+    outcome: str
+    why: str
+
+
 class GapFound(Telemetry, frozen=True):
     """Something is missing, or may be; a gap record says what."""
 

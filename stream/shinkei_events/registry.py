@@ -50,6 +50,7 @@ EVENT_TYPES: tuple[EventType, ...] = (
     EventType("shinkei.stream_closed", numbered.StreamClosed, topics.PRODUCTION),
     EventType("shinkei.gap", numbered.Gap, topics.PRODUCTION),
     EventType("shinkei.clock_skew", numbered.ClockSkew, topics.PRODUCTION),
+    EventType("shinkei.node_write", numbered.NodeWrite, topics.PRODUCTION),
     EventType("shinkei.signal", numbered.SignalDescribed, topics.PRODUCTION),
     EventType("shinkei.machine_state", machine.MachineStateChanged, topics.PRODUCTION),
     EventType("shinkei.setup", machine.SetupChanged, topics.PRODUCTION),

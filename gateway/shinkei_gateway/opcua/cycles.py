@@ -8,6 +8,7 @@ from typing import Any
 from shinkei_gateway.cycle import Meaning, PartRole, Side, Unreadable, counter_of, operation_of, read_operation
 from shinkei_gateway.handshake import IN, OPERATION, OUT, Cycle, Handshake
 from shinkei_gateway.intake import Draft, Reading, gap
+from shinkei_gateway.opcua.answer import Due, answer_of
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import HandshakeNodes, OpcuaSource, PartNode
@@ -30,6 +31,8 @@ class Cycles:
             for h in source.handshakes
         }
         self._meanings = {h.name: meaning_of(h) for h in source.handshakes}
+        self._settings = {h.name: h for h in source.handshakes}
+        self._due: list[Due] = []
 
     def disconnected(self, cause: str) -> None:
         """What comes next is from a new connection."""
@@ -70,8 +73,21 @@ class Cycles:
             if handshake.is_waiting:
                 for cycle in handshake.finished(now):
                     gaps += self._gaps(name, cycle, received)
-                    items.append(self._item(name, cycle, received))
+                    item = self._item(name, cycle, received)
+                    items.append(item)
+                    if (due := answer_of(self._settings[name], self._machine, cycle, item, received)) is not None:
+                        self._due.append(due)
         return items, gaps
+
+    def take_due(self) -> list[Due]:
+        """The answers that operations given by `finish` since the last call are due."""
+        due, self._due = self._due, []
+        return due
+
+    def newest(self, name: str) -> int:
+        """Source time of the newest edge seen of a handshake, ns; 0: none."""
+        last = self._handshakes[name].last if name in self._handshakes else None
+        return last.time if last is not None else 0
 
     def wait_again(self, now: int) -> None:
         """The machine was away, and what it said meanwhile comes now."""

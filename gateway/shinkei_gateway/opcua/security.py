@@ -18,6 +18,7 @@ from asyncua import ua
 from asyncua.ua.uaerrors import UaStatusCodeError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from msgspec.structs import replace
 
 from shinkei_events.errors import BadConfig, NotConnected
 from shinkei_events.settings import PlantFile
@@ -66,6 +67,10 @@ class Security:
         self._refused: refusal.SecurityRefused | None = None
         self._stamp: tuple[Any, ...] = ()
         self._unread: set[str] = set()
+
+    def as_user(self, user: OpcuaUser) -> Security:
+        """The same for connections of another user to the same server."""
+        return Security(self.name, replace(self._source, user=user), self._pki, self._base, clock=self._clock)
 
     # ---- before a connection -------------------------------------------------------------------------------------------
     async def secure(self, client: Any) -> None:
@@ -245,6 +250,10 @@ class Unsecured:
 
     async def secure(self, client: Any) -> None:
         """Nothing."""
+
+    def as_user(self, user: OpcuaUser) -> Security:
+        """There are no secrets here to be another user with. Raises `BadConfig`."""
+        raise BadConfig("answers.user", user.name or user.certificate, "a source whose security is known")
 
     def explain(self, error: NotConnected) -> NotConnected:
         """As it is."""

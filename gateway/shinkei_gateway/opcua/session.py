@@ -53,16 +53,18 @@ class SubscriptionGone(NotConnected):
 
 
 class Session:
-    """``url``, ``timeout`` of a request in s, ``secure``: sets policy and user before connecting.
+    """``url``, ``timeout`` of a request in s, ``secure``: sets policy and user before connecting, ``lifetime`` of the session in s.
 
     Use: `connect`, then `resume` or `subscribe`; `lost` tells the end; `close`.
     """
 
-    def __init__(self, url: str, name: str, timeout: float, secure: Secure | None = None) -> None:
+    def __init__(
+        self, url: str, name: str, timeout: float, secure: Secure | None = None, lifetime: float = LIFETIME_S
+    ) -> None:
         self._client = SecureClient(url, timeout=timeout)
         self._client.name = self._client.description = name
         self._client.application_uri = "urn:shinkei:gateway"
-        self._client.session_timeout = int(LIFETIME_S * 1000)
+        self._client.session_timeout = int(lifetime * 1000)
         self._timeout, self._secure = timeout, secure
         self._renewal: asyncio.Task[None] | None = None
         self.structures = Structures([])
@@ -306,6 +308,13 @@ class Session:
         )  # fmt: skip
         (found,) = await self.ask(self._client.uaclient.history_read(params))
         return found
+
+    async def write(self, node: ua.NodeId, value: ua.Variant) -> int:
+        """Write a node's value, once: the server's status code (Part 4 §5.10.4). Raises `NotConnected`: then nobody knows whether it was."""
+        data = ua.DataValue(value, StatusCode=None)  # many servers refuse to have status or time written
+        wanted = ua.WriteValue(NodeId=node, AttributeId=AttributeIds.Value, Value=data)
+        (status,) = await self.ask(self._client.uaclient.write(ua.WriteParameters(NodesToWrite=[wanted])))
+        return int(status.value)
 
     async def is_alive(self) -> bool:
         """Whether the server answers a read now."""

@@ -77,13 +77,31 @@ class PartNode(Strict, frozen=True):
     unit: str | None = None
 
 
+Writable = bool | int | float | str
+
+
+class WritableNode(Strict, frozen=True):
+    """``values``: all that may ever be written to ``node``, in the node's own type."""
+
+    node: str
+    values: list[Writable]
+
+
+class AnswerNode(Strict, frozen=True):
+    """After a cycle ``node`` gets ``good`` when its operation is durable and whole, ``bad`` (None: nothing) when something of it is unknown or unreadable."""
+
+    node: str
+    good: Writable
+    bad: Writable | None = None
+
+
 class HandshakeNodes(Strict, frozen=True):
     """When ``trigger`` rises (a counter changes, a flag becomes true) a cycle is done: its values become one operation.
 
     ``operation``: a text node with the operation as JSON; ``readings``: name to node, added to its readings. ``inputs``, ``outputs``,
     ``resources`` (tool, recipe, program, fixture, operator_group), ``product``, ``result``: nodes that say what the text does not;
     ``results``: a machine's own code to a result; ``kind``: where no text says it. What has not come ``timeout`` after the edge is
-    unknown. Edges closer than ``debounce`` are one.
+    unknown. Edges closer than ``debounce`` are one. ``answer``: what the machine is told then, if the source's ``answers`` allow it.
     """
 
     name: str
@@ -99,6 +117,7 @@ class HandshakeNodes(Strict, frozen=True):
     product: str | None = None
     result: str | None = None
     results: dict[str, Result] = {}
+    answer: AnswerNode | None = None
 
     def nodes(self) -> dict[str, str]:
         """Role to node, of everything that belongs to an edge."""
@@ -118,10 +137,22 @@ class OpcuaUser(Strict, frozen=True):
     key: Secret | None = None
 
 
+class Answers(Strict, frozen=True):
+    """What may be written to the machine at all: nothing but these ``nodes`` and values, as ``user``, who reads nothing else for us.
+
+    ``within``: an answer that is older is not written any more: the machine may wait for another one.
+    """
+
+    user: OpcuaUser
+    nodes: list[WritableNode]
+    within: Duration = Duration(10.0)
+
+
 class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", tag="opcua"):
     """One machine behind an OPC UA server.
 
     ``security``: the policy, ``mode``: what it does; exactly these or no connection. ``none`` must be said by name. ``user`` None: anonymous.
+    ``answers`` None: nothing is ever written.
     ``revocation``: an issuer's list of revoked certificates must be there, or is looked at when it is.
     ``outage``: how long a cut the server's queues should bridge; with ``sampling`` it gives the queue size asked for.
     ``backfill``: after a gap of signals the server's own history of it is read. ``lost_after``: the machine's state becomes NO_DATA when it was away this long. ``retry``: longest pause between attempts.
@@ -151,6 +182,7 @@ class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", t
     energy: EnergyNode | list[EnergyNode] = []
     handshakes: list[HandshakeNodes] = []
     backfill: bool = False
+    answers: Answers | None = None
 
     def energy_nodes(self) -> list[EnergyNode]:
         """One or several, as a list."""
@@ -197,6 +229,16 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
             raise BadConfig(
                 here, handshake.name, "an operation node, readings or parts: an edge without values says nothing"
             )
+    _check_answers(where, source)
+
+
+def writable_key(node: str, value: Writable) -> tuple[str, str, Writable]:
+    """Equal for what is the same write: 1 is not true, and not "1".
+
+    >>> writable_key("s=A", True) == writable_key("s=A", 1), writable_key("s=A", 1) == writable_key("s=A", 1)
+    (False, True)
+    """
+    return node, type(value).__name__, value
 
 
 def deadband_of(wish: float | str | None) -> tuple[str, float]:
@@ -224,6 +266,28 @@ def _wishes(where: str, wishes: SignalNode | OpcuaSource) -> None:
         raise BadConfig(f"{where}.deadband", wishes.deadband, hint) from None
     if wishes.queue is not None and wishes.queue < 1:
         raise BadConfig(f"{where}.queue", wishes.queue, "at least 1 value")
+
+
+def _check_answers(where: str, source: OpcuaSource) -> None:
+    answers = source.answers
+    allowed = set()
+    if answers is not None:
+        _check_user(f"{where}.answers.user", answers.user)
+        own, read = answers.user, source.user
+        if read is not None and (own.name, own.certificate) == (read.name, read.certificate):
+            raise BadConfig(
+                f"{where}.answers.user", own.name or own.certificate, "a user of its own, who is not the source's"
+            )
+        for at, one in enumerate(answers.nodes):
+            node_id(f"{where}.answers.nodes[{at}].node", one.node)
+            allowed |= {writable_key(one.node, value) for value in one.values}
+    for at, handshake in enumerate(source.handshakes):
+        wish = handshake.answer
+        for role in ("good", "bad") if wish is not None else ():
+            value = getattr(wish, role)
+            if wish is not None and value is not None and writable_key(wish.node, value) not in allowed:
+                hint = f"{value!r} for {wish.node} on the allow-list {where}.answers.nodes; nothing else is written"
+                raise BadConfig(f"{where}.handshakes[{at}].answer.{role}", value, hint)
 
 
 def _check_user(key: str, user: OpcuaUser) -> None:

@@ -19,6 +19,8 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.intake import Batch, Draft, Reading
+from shinkei_gateway.opcua.answer import Now
+from shinkei_gateway.opcua.answering import Answering
 from shinkei_gateway.opcua.decode import Message, Published
 from shinkei_gateway.opcua.history import Backfill
 from shinkei_gateway.opcua.ladder import Ladder
@@ -73,6 +75,9 @@ class OpcuaMachine:
         self._is_short_told = False
         self._bounced: dict[str, int] = {}
         self._values = 0
+        self._answers = Answering(
+            name, settings, taker, known.get("answers"), now=self._now, resume=self._resume_state, as_user=self.security.as_user,
+        )  # fmt: skip
         self._backfill = Backfill(name, settings, self._items, taker, clock)
 
     def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
@@ -96,7 +101,7 @@ class OpcuaMachine:
             "error": self._outage.error, "values": self._values, "newest": self._translator.newest, "connections": self._ladder.connections,
             "resumed": self._ladder.resumptions, "skew_s": self._translator.skew / 1e9,
             "bounced": dict(self._bounced), "publish_requests": self._ladder.requests, "security": self.security.health(),
-            **self._backfill.health(), **self._nodes.monitored.health(self._settings.outage),
+            **self._backfill.health(), **self._answers.health(), **self._nodes.monitored.health(self._settings.outage),
         }  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -147,6 +152,7 @@ class OpcuaMachine:
         beside = [
             asyncio.create_task(self._signals.run(session, self._nodes.monitored.revised), name=f"{self.name} signals"),
             asyncio.create_task(self._backfill.run(session), name=f"{self.name} backfill"),
+            asyncio.create_task(self._answers.run(session.lost), name=f"{self.name} answers"),
         ]
         ended = asyncio.create_task(stop.wait())
         ends: set[asyncio.Future[Any]] = {session.lost, ended, publishing}
@@ -255,8 +261,14 @@ class OpcuaMachine:
         if found.gaps:
             self._taker.put(Batch(self.name, [*found.gaps]), own=len(found.gaps))
         self._backfill.add(found.missing)
+        due = self._answers.add(self._translator.cycles.take_due())
         batch = Batch(self.name, found.items, self._resume_state(found.resume))
-        return self._taker.put(batch, own=found.own - len(found.gaps), duplicate=found.repeats)
+        durable = self._taker.put(batch, own=found.own - len(found.gaps), duplicate=found.repeats)
+        self._answers.given(due, durable)
+        return durable
+
+    def _now(self) -> Now:
+        return Now(self._clock(), self._translator.skew, self._translator.cycles.newest)
 
     def _resume_state(self, of_values: dict[str, Any] | None = None) -> dict[str, Any]:
         """With the last message taken: it comes before this in the spool, or in the same batch."""
@@ -264,6 +276,8 @@ class OpcuaMachine:
         state = self._ladder.state
         if state is not None and state.last is not None:
             resume |= {"subscription": state.subscription, "sequence": state.last}
+        if answers := self._answers.state():
+            resume |= {"answers": answers}
         return resume
 
     def _tell_away(self) -> None:

@@ -90,7 +90,8 @@ class Translator:
         self._state = MachineState(source.state.map if source.state is not None else {})
         self._slots = Slots(source.setup)
         self._clock = ClockWatch(int(source.clock_limit * _SECOND), told=skew)
-        self._cycles = Cycles(name, source, items)
+        self.cycles = Cycles(name, source, items)
+        """The handshakes, for what answers are due."""
         self._names = {handle: item.name for handle, item in enumerate(items) if item.role == "signal"}
         self._signals = len(self._names)
         self._is_back = False
@@ -102,7 +103,7 @@ class Translator:
     def _restore(self, known: dict[str, Any], now: int) -> None:
         self._state.restore(known["state"])
         self._slots.restore(known["slots"])
-        self._cycles.restore(known["handshakes"], now)
+        self.cycles.restore(known["handshakes"], now)
 
     @property
     def newest(self) -> int | None:
@@ -119,7 +120,7 @@ class Translator:
         """The connection was lost for ``cause``; what comes next must prove that nothing is missing."""
         self._cause, self._was_settled = cause, False
         self._continuity.interrupted()
-        self._cycles.disconnected(cause)
+        self.cycles.disconnected(cause)
 
     def continued(self, now: int) -> None:
         """The same subscription goes on: what was sent meanwhile is sent again, and current values may be said once more."""
@@ -128,7 +129,7 @@ class Translator:
         else:
             self._continuity.may_repeat()  # what is open stays open
         self._was_settled = False
-        self._cycles.wait_again(now)
+        self.cycles.wait_again(now)
         self._is_back = True
 
     def returned(self, received: int) -> Draft | None:
@@ -216,17 +217,17 @@ class Translator:
 
     def to_read(self, now: int) -> list[Item]:
         """Nodes to read once for edges that miss values; give the answers to `answer`."""
-        return self._cycles.to_read(now)
+        return self.cycles.to_read(now)
 
     def answer(self, item: Item, sample: Sample) -> None:
         """A node that was read."""
         if sample.source_time is not None and sample.value is not None and sample.error is None:
-            self._cycles.answer(item, sample, sample.source_time)
+            self.cycles.answer(item, sample, sample.source_time)
 
     @property
     def bounced(self) -> dict[str, int]:
         """Edges taken as one with the edge before, by handshake."""
-        return self._cycles.bounced()
+        return self.cycles.bounced()
 
     def resume(self) -> dict[str, Any]:
         """What must be durable with the values."""
@@ -234,7 +235,7 @@ class Translator:
             "last": self._continuity.state(),
             "state": self._state.state(),
             "slots": self._slots.state(),
-            "handshakes": self._cycles.state(),
+            "handshakes": self.cycles.state(),
             "settled": self._continuity.is_settled,
         }
 
@@ -297,7 +298,7 @@ class Translator:
         if item.role == "signal":
             take.unproven[item.channel] = span
         elif item.role in ("state", "setup") or (
-            item.role == "trigger" and not self._cycles.counts_on(item, sample.value)
+            item.role == "trigger" and not self.cycles.counts_on(item, sample.value)
         ):
             take.events[item.channel] = span
 
@@ -318,11 +319,11 @@ class Translator:
             elif sample.value is not None:
                 take.changes.append(Change(item.name, time, sample.value))
         elif item.role == "cycle" and (sample.value is not None or (is_bad and item.name != OPERATION)):
-            self._cycles.value(item, sample, time)
+            self.cycles.value(item, sample, time)
         elif is_bad or sample.value is None:
             return  # never written, or worth nothing
         elif item.role == "trigger":
-            self._cycles.trigger(item, sample.value, time, take.now)
+            self.cycles.trigger(item, sample.value, time, take.now)
         elif not repeat:
             self._setup_or_energy(item, sample, time, take)
 
@@ -374,7 +375,7 @@ class Translator:
             take.own += 1
 
     def _finish(self, take: _Take) -> None:
-        items, gaps = self._cycles.finish(take.received, take.now)
+        items, gaps = self.cycles.finish(take.received, take.now)
         take.items += items
         take.gaps += gaps
 

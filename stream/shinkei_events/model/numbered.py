@@ -102,3 +102,20 @@ class SignalDescribed(Numbered, frozen=True, kw_only=True, omit_defaults=True):
     queue_size: int | None = None
     instrument_low: float | None = None
     instrument_high: float | None = None
+
+
+class NodeWrite(Numbered, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer to a machine after a handshake: ``value`` for ``node``, as ``user``, and what became of it. One an operation and handshake.
+
+    ``outcome``: written (the server says so), failed (nothing was written), unproven (it may have been; it is not tried again), late,
+    superseded (the machine has gone on), not_allowed (by the allow-list): none of these three was tried. ``time``: the gateway's clock.
+    """
+
+    source: str
+    handshake: str
+    operation_id: str
+    node: str
+    value: bool | int | float | str
+    user: str
+    outcome: Literal["written", "failed", "unproven", "late", "superseded", "not_allowed"]
+    detail: str = ""
