@@ -17,7 +17,7 @@ from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
-from shinkei_gateway.away import Away
+from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
@@ -27,6 +27,7 @@ from shinkei_gateway.mqtt.limits import shortfalls
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping
 from shinkei_gateway.mqtt.settings import MqttSource
+from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.taking import Taker, wait_room
@@ -53,7 +54,9 @@ class MqttDevices:
         self._dial = dial(settings, folder)
         self._mapping = Mapping(name, settings.topics, settings.machines)
         self._memory = Memory(settings.window, taker.resume(name))
-        self._away = Away(name, settings.url, settings.retry, settings.lost_after, uniform)
+        self._outage = Outage(
+            name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
+        )
         self._clocks: dict[str, ClockWatch] = {}
         self._settles_at: float | None = None
         self._connections = self._values = self._unsure = 0
@@ -74,8 +77,8 @@ class MqttDevices:
         """For /health; plain values."""
         newest = max(list(self._memory.machines.values()), default=None)
         return {
-            "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": not self._away.is_away,
-            "error": self._away.error, "values": self._values, "maybe_again": self._unsure, "limits": list(self._shortfalls), "newest": newest, "connections": self._connections,
+            "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": not self._outage.is_away,
+            "error": self._outage.error, "values": self._values, "maybe_again": self._unsure, "limits": list(self._shortfalls), "newest": newest, "connections": self._connections,
             "skew_s": {machine: watch.skew / 1e9 for machine, watch in list(self._clocks.items())},
         }  # fmt: skip
 
@@ -96,8 +99,8 @@ class MqttDevices:
             if stop.is_set():
                 return
             self._settles_at = None
-            self._away.lost(reason)
-            await self._pause(stop)
+            self._outage.lost(reason)
+            await self._outage.pause(stop)
 
     # ---- one connection ------------------------------------------------------------------------------------------------
     async def _connect(self, connection: Connection) -> None:
@@ -114,7 +117,7 @@ class MqttDevices:
             memory.filters = filters
         await self._taker.put(Batch(self.name, [], memory.state()))
         self._settles_at = time.monotonic() + SETTLE_S
-        self._away.back()
+        self._outage.over()
         self._connections += 1
         detail = "its session was there" if is_present else "with a new session"
         emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, detail))
@@ -254,10 +257,10 @@ class MqttDevices:
             await self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
 
     # ---- away ------------------------------------------------------------------------------------------------------------
-    async def _pause(self, stop: asyncio.Event) -> None:
-        await self._away.pause(stop)
-        if self._away.is_overdue():
-            await self._own(self._memory.away(self._clock()))
+    def _tell_away(self) -> None:
+        if drafts := self._memory.away(self._clock()):
+            items: list[Reading | Draft] = [*drafts]
+            self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
 
 
 def _acknowledge(written: asyncio.Future[None], connection: Connection, messages: list[Message]) -> None:

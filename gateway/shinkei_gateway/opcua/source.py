@@ -25,7 +25,6 @@ from shinkei_gateway.opcua.decode import Message, Published
 from shinkei_gateway.opcua.history import Backfill
 from shinkei_gateway.opcua.ladder import Ladder
 from shinkei_gateway.opcua.nodes import Nodes
-from shinkei_gateway.opcua.outage import Outage
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.publish_loop import PublishLoop
 from shinkei_gateway.opcua.replay import node_again
@@ -35,6 +34,7 @@ from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.signals import Signals
 from shinkei_gateway.opcua.translate import Translated, Translator
+from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import quarantined
 from shinkei_gateway.taking import Taker
 from shinkei_gateway.telemetry import (
@@ -68,7 +68,9 @@ class OpcuaMachine:
         self._signals = Signals(name, settings, self._items, taker, clock)
         self._signals.structures.values = memory.with_name(f"{memory.name}.values") if memory is not None else None
         self._ladder = Ladder(settings, self._items, memory, self._nodes, self._translator, self._signals, known)
-        self._outage = Outage(name, settings, Backoff(settings.retry, uniform), self._tell_away)
+        self._outage = Outage(
+            name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
+        )
         self._session: Session | None = None
         self._reread: Reread | None = None
         self._heard = 0.0

@@ -20,11 +20,12 @@ from google.protobuf.message import DecodeError
 from shinkei_events.errors import BadField, BadInput, NotConnected
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
-from shinkei_gateway.away import Away
+from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.connection import Connection, Message
 from shinkei_gateway.mqtt.dial import connection as make
+from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.sparkplug import state_message
@@ -56,7 +57,9 @@ class SparkplugHost:
         self._translator = Translator(name, settings, resume, lambda machine: taker.skew(name, machine))
         self._host = Host(int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes)
         self._cause: str | None = "gateway_down" if resume is not None else None
-        self._away = Away(name, settings.url, settings.retry, settings.lost_after, uniform)
+        self._outage = Outage(
+            name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
+        )
         self._addresses: dict[str, Address] = {}
         self._stamp = 0
         self._is_leaving = False
@@ -87,7 +90,7 @@ class SparkplugHost:
         }  # fmt: skip
         return {
             "type": "sparkplug", "url": self._settings.url, "role": self._settings.role, "machines": self.machines(), "nodes": nodes,
-            "connected": not self._away.is_away, "error": self._away.error, "values": self._values, "newest": newest,
+            "connected": not self._outage.is_away, "error": self._outage.error, "values": self._values, "newest": newest,
             "connections": self._connections, "skew_s": self._translator.skews,
         }  # fmt: skip
 
@@ -108,8 +111,8 @@ class SparkplugHost:
                 await connection.close()
             if stop.is_set():
                 return
-            self._away.lost(reason)
-            await self._pause(stop)
+            self._outage.lost(reason)
+            await self._outage.pause(stop)
 
     # ---- one connection ------------------------------------------------------------------------------------------------
     def _dial(self) -> Connection:
@@ -129,7 +132,7 @@ class SparkplugHost:
         facts = self._host.connected(self._cause, self._clock(), self._monotonic())
         self._cause = "mqtt_session_lost"
         await self._carry_out(connection, facts)
-        self._away.back()
+        self._outage.over()
         self._connections += 1
         emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, f"as {self._settings.role} host"))
 
@@ -250,10 +253,10 @@ class SparkplugHost:
             await self._take(connection, [one for one in messages if "/NDEATH/" not in one.topic])
 
     # ---- away ------------------------------------------------------------------------------------------------------------
-    async def _pause(self, stop: asyncio.Event) -> None:
-        await self._away.pause(stop)
-        if self._away.is_overdue():
-            await self._own(self._translator.away(self._clock()))
+    def _tell_away(self) -> None:
+        if drafts := self._translator.away(self._clock()):
+            items: list[Reading | Draft] = [*drafts]
+            self._taker.put(Batch(self.name, items, None), own=len(items))
 
 
 def rebirth_request(timestamp: int) -> bytes:

@@ -1,6 +1,6 @@
-"""How long a machine is away, and what is told of it: one outage once, NO_DATA when it lasts. The pauses between attempts.
+"""How long a source is away, and what is told of it: one outage once, NO_DATA when it lasts. The pauses between attempts.
 
-Does not connect. Called by `source`.
+Knows no protocol and does not connect. Called by the sources.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Callable
 
 from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
-from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.telemetry import SourceLost
 
 LOOK_S = 0.25
 
 
 class Outage:
-    """``tell``: called once an outage lasts longer than the source's ``lost_after``. A source begins away."""
+    """``tell``: called once an outage lasts longer than ``lost_after`` seconds. A source begins away."""
 
-    def __init__(self, name: str, settings: OpcuaSource, backoff: Backoff, tell: Callable[[], None]) -> None:
-        self._name, self._settings, self._backoff, self._tell = name, settings, backoff, tell
+    def __init__(self, name: str, url: str, lost_after: float, backoff: Backoff, tell: Callable[[], None]) -> None:
+        self._name, self._url, self._lost_after = name, url, lost_after
+        self._backoff, self._tell = backoff, tell
         self._since: float | None = time.monotonic()
         self._is_away_told = self._is_loss_told = False
         self.error = ""
@@ -33,7 +33,7 @@ class Outage:
         return self._since is not None
 
     def over(self) -> None:
-        """The machine is there."""
+        """There is a connection (again)."""
         self._since, self.error = None, ""
         self._backoff.reset()
         self._is_away_told = self._is_loss_told = False
@@ -45,10 +45,12 @@ class Outage:
             self._since = time.monotonic()
         if not self._is_loss_told:
             self._is_loss_told = True
-            emit(SourceLost(self._name, self._settings.url, reason))
+            emit(SourceLost(self._name, self._url, reason))
 
-    async def pause(self, stop: asyncio.Event, least: float, is_changed: Callable[[], bool]) -> None:
-        """``least`` seconds at least, unless a person has changed what the connection was refused for."""
+    async def pause(
+        self, stop: asyncio.Event, least: float = 0.0, is_changed: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Until the next attempt is due: ``least`` seconds at least, unless a person has changed what the connection was refused for."""
         until = time.monotonic() + max(self._backoff.pause(), least)
         while not stop.is_set() and not is_changed() and (rest := until - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
@@ -58,7 +60,7 @@ class Outage:
 
     def _look(self) -> None:
         away = None if self._since is None else time.monotonic() - self._since
-        if self._is_away_told or away is None or away < self._settings.lost_after:
+        if self._is_away_told or away is None or away < self._lost_after:
             return
         self._is_away_told = True
         self._tell()
