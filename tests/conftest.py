@@ -36,6 +36,7 @@ NEEDS = {
     "browser": ("chromium", "screen"),
     "skab": ("skab",),
     "tahu": (),
+    "milo": (),
 }
 """What can be left out by name, and the fixtures by which a test shows that it needs it (or ``@pytest.mark.needs("kafka")``)."""
 SKAB_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "skab"

@@ -20,6 +20,7 @@ from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.model.progress import Command, Trust
 from shinkei_gateway.opcua import refusal
 from shinkei_gateway.opcua.certificate import encoded, thumbprint
+from shinkei_gateway.opcua.endpoints import discover
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.opcua.trusting import actions
@@ -135,6 +136,23 @@ def test_what_the_server_does_not_offer_is_told_with_what_it_does(tmp_path: Path
             await connect(tmp_path, machine, mode="sign")
 
     check(machine, test)
+
+
+def test_a_server_that_hangs_up_on_the_open_channel_is_asked_at_its_discovery_address() -> None:
+    asked: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(4096))
+        writer.close()
+
+    async def test() -> None:
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            url = f"opc.tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}/machine"
+            with pytest.raises(NotConnected):
+                await discover(url, 5)
+
+    asyncio.run(test())
+    assert [hello.endswith(b"/machine/discovery") for hello in asked] == [False, True]
 
 
 @pytest.mark.parametrize(

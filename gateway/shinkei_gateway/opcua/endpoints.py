@@ -44,12 +44,15 @@ _IN_ENCRYPTED = (NONE_URI, library.SecurityPolicyBasic256.URI)
 async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  # noqa: ASYNC109  the library's own
     """GetEndpoints over a channel of its own, which is never secured (Part 4 §5.5.4). Raises `NotConnected`.
 
-    A server that listens below a path answers at ``…/discovery`` (Part 12 §4.2.4), where one may ask without knowing the path.
+    A server that listens below a path answers at ``…/discovery`` (Part 12 §4.2.4), where one may ask without knowing the path. At the path itself
+    one that offers only encrypted endpoints may hang up on the open channel (Eclipse Milo 0.6 does).
     """
     try:
         try:
             return await Client(url, timeout=timeout).connect_and_get_server_endpoints()
-        except BadTcpEndpointUrlInvalid:
+        except ConnectionRefusedError:
+            raise
+        except (BadTcpEndpointUrlInvalid, ConnectionError):
             found = Client(f"{url.rstrip('/')}/discovery", timeout=timeout)
             return await found.connect_and_get_server_endpoints()
     except UaStatusCodeError as error:
