@@ -137,7 +137,7 @@ class Answering:
             self._session = Session(settings.url, name, settings.timeout, security.secure, 2 * KEPT_S)
             await self._session.connect()
         except (NotConnected, BadConfig) as error:
-            self._session = None
+            await self._close(keep=True)
             why: Exception = error
             if isinstance(error, NotConnected) and self._security is not None:
                 why = self._security.explain(error)
@@ -163,7 +163,7 @@ class Answering:
             return
         except NotConnected as error:  # nothing was written: another connection may
             session.fail(str(error))
-            self._error = str(error)
+            self._not_before, self._error = time.monotonic() + float(self._settings.retry), str(error)
             return
         self._open.begin(due)
         await self._taker.put(Batch(self._name, [], self._resume()))
