@@ -42,13 +42,17 @@ class Peer:
         self.server = MiloMachine(self.port, folder / "milo", identity, self.pki.own(NOW).certificate, PERIOD_MS)
 
     @asynccontextmanager
-    async def source(self, address: str, **more: Any) -> AsyncIterator[tuple[OpcuaMachine, FakeIntake]]:
+    async def source(
+        self, address: str, intake: FakeIntake | None = None, **more: Any
+    ) -> AsyncIterator[tuple[OpcuaMachine, FakeIntake]]:
         said = {
             "type": "opcua", "url": f"opc.tcp://{address}/machine", "machine": "M1", "publish": "100ms", "sampling": "20ms", "queue": 5000,
             "keepalive": "1s", "timeout": "5s", "retry": "300ms", "signals": [{"node": NODE, "name": "count"}],
         } | more  # fmt: skip
-        made, intake = strict(said, OpcuaSource, "x"), FakeIntake()
-        source = OpcuaMachine("src", made, intake, security=Security("src", made, self.pki, self.folder))
+        made, intake = strict(said, OpcuaSource, "x"), intake or FakeIntake()
+        source = OpcuaMachine(
+            "src", made, intake, security=Security("src", made, self.pki, self.folder), memory=self.folder / "memory"
+        )
         stop = asyncio.Event()
         running = asyncio.create_task(source.run(stop))
         try:
@@ -60,6 +64,14 @@ class Peer:
 
 def counted(intake: FakeIntake) -> list[int]:
     return [reading.value for reading in intake.readings("count")]
+
+
+def complete(intake: FakeIntake) -> None:
+    """In order, each once, no gap. The server samples every 20 ms what changes every 100 ms: busy, it may miss a value by itself, never a whole cut."""
+    found = counted(intake)
+    assert intake.gaps() == []
+    assert sorted(found) == found == list(dict.fromkeys(found))
+    assert max(later - one for one, later in pairwise(found)) <= 3
 
 
 def check(folder: Path, test: Any) -> None:
@@ -109,11 +121,23 @@ def test_cuts_under_encryption_lose_nothing(folder: Path, rng: random.Random, si
                     await eventually_async(lambda cut=cut: source.health()["connections"] >= cut + 2, 60)
                 end = len(counted(intake))
                 await eventually_async(lambda: len(counted(intake)) > end + 5, 60)
-                found = counted(intake)
-                assert intake.gaps() == []
-                assert sorted(found) == found == list(dict.fromkeys(found)), "in order, each once"
-                # The server samples every 20 ms what changes every 100 ms: on a busy machine it may miss a value by itself, never a whole cut.
-                assert max(later - one for one, later in pairwise(found)) <= 3
+                complete(intake)
                 assert source.health()["resumed"] >= many
+
+    check(folder, test)
+
+
+def test_a_restart_of_the_gateway_takes_its_subscription_up_again(folder: Path) -> None:
+    async def test(peer: Peer) -> None:
+        intake = FakeIntake()
+        for start in range(3):
+            async with peer.source(f"127.0.0.1:{peer.port}", intake) as (source, _):
+                before = len(counted(intake))
+                await eventually_async(lambda before=before: len(counted(intake)) > before + 5, 60)
+                await eventually_async(
+                    lambda source=source, start=start: source.health()["resumed"] == min(start, 1), 60
+                )
+            await asyncio.sleep(1.0)  # the length of the restart
+        complete(intake)
 
     check(folder, test)
