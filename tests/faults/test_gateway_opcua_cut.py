@@ -36,9 +36,13 @@ class Line:
         return self.source.health()
 
     async def heard(self) -> None:
-        """The newest value there was when asking has come."""
-        count = self.machine.count
-        await eventually_async(lambda: bool(found := self.intake.readings("t0")) and found[-1].value >= count, 30)
+        """The newest value of every tag that there was when asking has come: a message may hold the last of one tag and not of the next."""
+        wanted = {name: written[-1][1] if written else 0 for name, written in self.machine.written.items()}
+        await eventually_async(lambda: all(self._has(name, count) for name, count in wanted.items()), 60)
+
+    def _has(self, name: str, count: int) -> bool:
+        found = self.intake.readings(name)
+        return bool(found) and found[-1].value >= count
 
     async def run(self, test: Callable[[Line, Proxy], Awaitable[None]]) -> None:
         await self.machine.start()
