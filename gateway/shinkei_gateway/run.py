@@ -121,6 +121,7 @@ class Gateway:
         collector.register()
         health.start()
         await self._sources.apply(in_shard(self._settings, self._shard))
+        self._taking.last_run = None  # a source that a reload makes anew was not away
         done = asyncio.Event()
         link = asyncio.create_task(self._link.run(done), name="link")
         housekeeping = asyncio.create_task(self._keep_house(health, done), name="house")
@@ -178,12 +179,15 @@ class Gateway:
         )  # fmt: skip
         spool, intake = self._core.spool, self._core.intake
         self._spool, self._forwarder, self._commit = spool, self._core.forwarder, self._core.commit
-        self._books = Books(self._books_file.read_bytes() if self._books_file.exists() else None)
+        told = self._books_file.exists()
+        last_run = self._books_file.stat().st_mtime_ns if told else None
+        self._books = Books(self._books_file.read_bytes() if told else None)
         mine = in_shard(settings, self._shard)
         owners = {machine: name for name, source in mine.items() for machine in machines_of(source)}
         current = {name: end for name, end in spool.streams().items() if name.startswith(spool.epoch)}
         self._books.recover(current, lambda machine: owners.get(machine, machine), time.time_ns())
         self._taking = Taking(intake, self._books, time.time_ns, lambda: self._backlog)
+        self._taking.last_run = last_run
         self._link = KafkaLink(
             self._plant,
             settings.id,

@@ -43,6 +43,10 @@ class Taker(Protocol):
     def skew(self, source: str, machine: str) -> int | None:
         """ns by which a clock was last told to be off, also before a restart; None: within its limit."""
 
+    def stopped(self, lost_after: float) -> int | None:
+        """When (ns UTC) this gateway last ran, if that is more than ``lost_after`` seconds before its start: nobody knows what machines did
+        since. None: it was not away for so long, or the source is made later than the gateway."""
+
 
 async def wait_room(taker: Taker) -> None:
     """Return when there is room (disk, memory)."""
@@ -55,6 +59,8 @@ class Taking:
 
     def __init__(self, intake: Intake, books: Books, clock: Callable[[], int], backlog: Callable[[], int]) -> None:
         self._intake, self._books, self._clock, self._backlog = intake, books, clock, backlog
+        self.last_run: int | None = None
+        """When the gateway before this one was last known to run (ns UTC), while the first sources are made."""
 
     def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0, replayed: int = 0,
             source: str = "") -> asyncio.Future[None]:  # fmt: skip
@@ -103,6 +109,11 @@ class Taking:
     def skew(self, source: str, machine: str) -> int | None:
         """See `Taker`."""
         return self._intake.skew(source, machine)
+
+    def stopped(self, lost_after: float) -> int | None:
+        """See `Taker`."""
+        last = self.last_run
+        return last if last is not None and self._clock() - last > lost_after * 1e9 else None
 
 
 def _tell(item: Draft, source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -212,6 +213,23 @@ def test_a_lost_machine_is_no_data_and_then_what_it_says() -> None:
         states = intake.drafts(MachineStateChanged)
         assert [draft.fields["state"] for draft in states] == ["EXECUTE", "NO_DATA", "EXECUTE"]
         assert [draft.time for draft in states] == sorted(draft.time for draft in states)
+
+    check(test)
+
+
+def test_what_a_machine_did_while_the_gateway_was_down_is_no_data() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        await machine.write("State", "EXECUTE", ua.VariantType.String, time.time_ns())
+        async with running(source(machine.url, intake)):
+            await machine.step()
+            await eventually_async(lambda: intake.drafts(MachineStateChanged))
+        intake.last_run = time.time_ns()
+        await machine.step()
+        async with running(source(machine.url, intake)):
+            await eventually_async(lambda: len(intake.drafts(MachineStateChanged)) == 3)
+        _, lost, back = intake.drafts(MachineStateChanged)
+        assert (lost.fields["state"], back.fields["state"]) == ("NO_DATA", "EXECUTE")
+        assert lost.time == intake.last_run < back.time
 
     check(test)
 

@@ -18,6 +18,7 @@ class FakeIntake:
         self.hold = False
         self.room = True
         self.recorded = True
+        self.last_run: int | None = None
         self.books: dict[str, int] = {"own": 0, "duplicate": 0, "offered": 0}
         self.until: dict[str, int] = {}
         self._waiting: list[tuple[Batch, asyncio.Future[None]]] = []
@@ -49,6 +50,9 @@ class FakeIntake:
 
     def skew(self, source: str, machine: str) -> int | None:
         return None
+
+    def stopped(self, lost_after: float) -> int | None:
+        return self.last_run
 
     # ---- the test --------------------------------------------------------------------------------------------------------
     @property

@@ -194,3 +194,14 @@ def test_what_a_broker_cannot_keep_is_said() -> None:
     ]
     assert "QoS 0" in promises(msgspec.structs.replace(promised, qos=0))[0]
     assert "window" in promises(msgspec.structs.replace(source, window=10))[0]
+
+
+def test_what_devices_did_while_the_gateway_was_down_is_no_data() -> None:
+    memory = Memory(4)
+    memory.took([Draft("M1", 100, 100, MachineStateChanged, {"state": "EXECUTE"})])
+    again = Memory(4, memory.state())
+    (lost,) = again.away(9_000, since=5_000)
+    assert (lost.machine, lost.time, lost.fields["state"]) == ("M1", 5_000, "NO_DATA")
+    assert again.away(9_500) == []
+    (back,) = again.back(9_600)
+    assert (back.time, back.fields["state"]) == (9_600, "EXECUTE")

@@ -109,11 +109,11 @@ class Memory:
             for kind in kinds
         ]
 
-    def away(self, received: int) -> list[Draft]:
-        """NO_DATA for every machine whose state was known."""
+    def away(self, received: int, since: int = 0) -> list[Draft]:
+        """NO_DATA for every machine whose state was known, from its last word on, or ``since`` then."""
         lost = [machine for machine in sorted(self._states) if machine not in self._away]
         self._away.update(lost)
-        return [no_data_draft(machine, self._last.get(machine, received), received) for machine in lost]
+        return [no_data_draft(machine, max(self._last.get(machine, received), since), received) for machine in lost]
 
     def back(self, received: int) -> list[Draft]:
         """The last state of machines that told no newer one since they were away: the session kept every change, so it holds."""

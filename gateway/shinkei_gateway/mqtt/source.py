@@ -58,6 +58,7 @@ class MqttDevices:
             name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
         )
         self._clocks: dict[str, ClockWatch] = {}
+        self._stopped = taker.stopped(settings.lost_after)
         self._settles_at: float | None = None
         self._connections = self._values = self._unsure = 0
         self._writing: deque[asyncio.Future[None]] = deque()
@@ -108,6 +109,9 @@ class MqttDevices:
         is_present = await connection.connect()
         self._shortfalls = shortfalls(self._settings, connection.limits)
         await self._tell_gaps(is_present)
+        if self._stopped is not None:
+            self._tell_away(self._stopped)
+            self._stopped = None
         memory.had_session = True
         filters = self._mapping.filters
         if is_present:
@@ -257,8 +261,8 @@ class MqttDevices:
             await self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
 
     # ---- away ------------------------------------------------------------------------------------------------------------
-    def _tell_away(self) -> None:
-        if drafts := self._memory.away(self._clock()):
+    def _tell_away(self, since: int = 0) -> None:
+        if drafts := self._memory.away(self._clock(), since):
             items: list[Reading | Draft] = [*drafts]
             self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
 

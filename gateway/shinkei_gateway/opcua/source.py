@@ -71,6 +71,7 @@ class OpcuaMachine:
         self._outage = Outage(
             name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
         )
+        self._stopped = taker.stopped(settings.lost_after)
         self._session: Session | None = None
         self._reread: Reread | None = None
         self._heard = 0.0
@@ -139,6 +140,11 @@ class OpcuaMachine:
         self.security.succeeded()
         self._session = session
         loop, is_resumed = await self._ladder.climb(session, self)
+        if (
+            self._stopped is not None and not is_resumed
+        ):  # an old subscription proves what was while the gateway was down
+            self._tell_away(self._stopped)
+        self._stopped = None
         self._heard = time.monotonic()
         self._nodes.connected()
         self._outage.over()
@@ -282,8 +288,8 @@ class OpcuaMachine:
             resume |= {"answers": answers}
         return resume
 
-    def _tell_away(self) -> None:
-        draft = self._translator.away(self._clock())
+    def _tell_away(self, since: int = 0) -> None:
+        draft = self._translator.away(self._clock(), since)
         if draft is not None:
             self._taker.put(Batch(self.name, [draft], self._resume_state()), own=1)
 

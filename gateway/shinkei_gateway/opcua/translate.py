@@ -152,9 +152,9 @@ class Translator:
         """Handles that have not proved since the last interruption that nothing is missing."""
         return self._continuity.awaited()
 
-    def away(self, received: int) -> Draft | None:
-        """The machine was away for too long: NO_DATA from the last thing it said on. None when that is told already."""
-        time = self._continuity.newest or received
+    def away(self, received: int, since: int = 0) -> Draft | None:
+        """The machine was away for too long: NO_DATA from the last thing it said on, or ``since`` then. None when that is told already."""
+        time = max(self._continuity.newest or 0, since) or received
         if self._source.state is None or not self._state.lost(time):
             return None
         return no_data_draft(self._machine, time, received)

@@ -60,6 +60,7 @@ class SparkplugHost:
         self._outage = Outage(
             name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
         )
+        self._stopped = taker.stopped(settings.lost_after)
         self._addresses: dict[str, Address] = {}
         self._stamp = 0
         self._is_leaving = False
@@ -129,6 +130,9 @@ class SparkplugHost:
             await connection.subscribe([state(self._settings.host_id)], state_message.QOS)
         await connection.subscribe(filters(self._settings.group_ids, self._settings.nodes), 0)
         await self._say_online(connection)
+        if self._stopped is not None:
+            self._tell_away(self._stopped)
+            self._stopped = None
         facts = self._host.connected(self._cause, self._clock(), self._monotonic())
         self._cause = "mqtt_session_lost"
         await self._carry_out(connection, facts)
@@ -253,8 +257,8 @@ class SparkplugHost:
             await self._take(connection, [one for one in messages if "/NDEATH/" not in one.topic])
 
     # ---- away ------------------------------------------------------------------------------------------------------------
-    def _tell_away(self) -> None:
-        if drafts := self._translator.away(self._clock()):
+    def _tell_away(self, since: int = 0) -> None:
+        if drafts := self._translator.away(self._clock(), since):
             items: list[Reading | Draft] = [*drafts]
             self._taker.put(Batch(self.name, items, None), own=len(items))
 

@@ -66,12 +66,13 @@ class Translator:
             elif type(fact) is host.Lost:
                 self._lost(fact, out)
 
-    def away(self, received: int) -> list[Draft]:
-        """The host itself was away for too long: NO_DATA for every machine whose state was known."""
+    def away(self, received: int, since: int = 0) -> list[Draft]:
+        """The host itself was away for too long: NO_DATA for every machine whose state was known, from its last word on, or ``since`` then."""
+        times = {m.name: max(m.newest, since) or received for m in self.machines.values()}
         return [
-            no_data_draft(m.name, m.newest or received, received)
+            no_data_draft(m.name, times[m.name], received)
             for m in self.machines.values()
-            if m.state.lost(m.newest or received)
+            if m.state.lost(times[m.name])
         ]
 
     def blocked(self, cause: str, received: int, detail: str) -> list[Draft]:
