@@ -12,6 +12,7 @@ import pytest
 from shinkei_events.settings import load_plant
 from shinkei_store.embedded import EmbeddedPostgres
 from shinkei_store.pool import connect, database_folder
+from tests.support.caught_up import what_is_behind
 from tests.support.core_gateway import CoreGateway
 from tests.support.parts import PartProcess
 from tests.support.script import script
@@ -20,6 +21,7 @@ from tests.support.waiting import eventually
 PARTS = ("log", "store", "detect", "trace", "alerts")
 SEED = 1
 KILLS = 5
+QUIET_S = 3.0
 CONFIG = """
 [site]
 id = "test"
@@ -77,16 +79,16 @@ class Plant:
         with connect(self.plant, "ui") as conn:
             return {name: conn.execute(sql).fetchall() for name, sql in QUESTIONS.items()}
 
-    def settled(self, timeout: float = 60.0) -> dict[str, Any]:
-        """What it says once everything is recorded and nothing has changed for a while."""
+    def settled(self, timeout: float = 180.0) -> dict[str, Any]:
+        """What it says once everything is recorded and used by every part, and nothing has changed for a while."""
         eventually(lambda: self.gateway.backlog() == 0, timeout)
         last: list[tuple[float, dict[str, Any]]] = [(time.monotonic(), self.ask())]
 
         def quiet() -> bool:
             now = self.ask()
-            if now != last[0][1] or not all(part.is_ready() for name, part in self.parts.items() if name != "log"):
+            if now != last[0][1] or what_is_behind(self.plant):
                 last[0] = (time.monotonic(), now)
-            return time.monotonic() - last[0][0] > 6.0
+            return time.monotonic() - last[0][0] > QUIET_S
 
         eventually(quiet, timeout, every=0.5)
         return last[0][1]
