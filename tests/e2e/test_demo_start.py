@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 BOARD = re.compile(r"http://127\.0\.0\.1:(\d+)/\S*")
 LIVE_WITHIN_S = 90.0
 """The promise is 60 s and 8 s the second time; `bench_start` measures that on a machine of its own. This test shares its machine."""
 END_WITHIN_S = 5.0
+"""The promise on a machine of its own."""
 
 
 class Demo:
@@ -72,14 +73,14 @@ class Demo:
         """End it; exit code and seconds it took."""
         began = time.monotonic()
         self.process.send_signal(number)
-        code = self.process.wait(15)
+        code = self.process.wait(60)
         return code, time.monotonic() - began
 
     def close(self) -> None:
         """End it if it still runs, and forget it."""
         if self.process.poll() is None:
             self.end()
-        self._reader.join(5)
+        self._reader.join(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -121,7 +122,7 @@ def running(pids: set[int]) -> set[int]:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -136,13 +137,18 @@ def test_a_visitor_starts_it_ends_it_and_starts_it_again(tmp_path: Path, demos: 
     assert answers(url)
     assert (here / ".shinkei" / "plant.toml").exists()
     second = subprocess.run(
-        [sys.executable, "-m", "shinkei_cli", "demo"], cwd=here, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "shinkei_cli", "demo"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert second.returncode == 2
     assert str(demo.process.pid) in second.stdout
     status = [sys.executable, "-m", "shinkei_cli", "status", "--format", "csv"]
     eventually(
-        lambda: subprocess.run(status, cwd=here, capture_output=True, timeout=30, check=False).returncode == 0,
+        lambda: subprocess.run(status, cwd=here, capture_output=True, timeout=180, check=False).returncode == 0,
         30,
         every=0.5,
     )
@@ -151,7 +157,7 @@ def test_a_visitor_starts_it_ends_it_and_starts_it_again(tmp_path: Path, demos: 
     assert len(everyone) >= 9
     code, took = demo.end()
     assert (code, running(everyone)) == (0, set())
-    assert took < END_WITHIN_S
+    assert took < patient(END_WITHIN_S)
     eventually(lambda: demo.lines[-1].startswith("Ended"), 5)
     assert sum(bool(BOARD.search(line)) for line in demo.lines) == 1
 
@@ -160,7 +166,7 @@ def test_a_visitor_starts_it_ends_it_and_starts_it_again(tmp_path: Path, demos: 
     assert answers(again.url(LIVE_WITHIN_S))
     everyone = family(again.process.pid)
     again.process.kill()
-    again.process.wait(5)
+    again.process.wait(60)
     eventually(lambda: not running(everyone), END_WITHIN_S + 1)
 
 

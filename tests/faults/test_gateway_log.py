@@ -99,7 +99,7 @@ class Plant:
 
     def rest(self) -> None:
         self._rest.set()
-        self._load.join(30)
+        self._load.join(60)
         assert self.is_done, "the sources never waited too long"
         eventually(lambda: self.gateway.backlog() == 0, 120)
 

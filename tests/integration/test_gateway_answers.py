@@ -91,7 +91,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], N
             return OpcuaMachine("src", made, intake, security=security)
 
         try:
-            await asyncio.wait_for(test(machine, intake, source), 90)
+            await asyncio.wait_for(test(machine, intake, source), 300)
         finally:
             machine.gate.set()
             await machine.stop()
@@ -111,7 +111,7 @@ async def running(made: OpcuaMachine, *, kill: bool = False) -> Any:
             task.cancel()
         stop.set()
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)
 
 
 def told(intake: FakeIntake) -> list[tuple[str, Any]]:
@@ -136,7 +136,7 @@ def test_an_answer_is_written_by_its_own_user_once_the_operation_is_durable(chec
             intake.hold = True
             await machine.cycle()
             await eventually_async(lambda: any(getattr(i, "type", None) is Operation for b, _ in intake._waiting for i in b.items), 30)  # fmt: skip
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # nothing tells that nothing is written
             assert len(machine.writes) == 1, "the machine was answered before its operation is on disk"
             intake.hold = False
             intake.release()

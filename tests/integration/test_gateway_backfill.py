@@ -35,7 +35,7 @@ async def with_source(
         await work(made)
     finally:
         stop.set()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 60)
 
 
 def batch_readings(intake: FakeIntake, *, history: bool) -> list[Reading]:
@@ -89,7 +89,7 @@ def test_what_the_gap_lost_comes_from_the_servers_history_once(monkeypatch: pyte
         finally:
             await machine.stop()
 
-    asyncio.run(asyncio.wait_for(test(), 90))
+    asyncio.run(asyncio.wait_for(test(), 300))
 
 
 def test_without_history_the_gap_stays_and_nothing_is_asked_unless_it_is_wanted() -> None:
@@ -114,4 +114,4 @@ def test_without_history_the_gap_stays_and_nothing_is_asked_unless_it_is_wanted(
             await machine.stop()
 
     for backfill in (True, False):
-        asyncio.run(asyncio.wait_for(test(backfill), 60))
+        asyncio.run(asyncio.wait_for(test(backfill), 300))

@@ -30,7 +30,7 @@ def test_preview_and_browse_over_the_log(tmp_path: Path, kafka: KafkaNode) -> No
             shinkei("gateway", "preview", *words, *where),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             env=environment(),
             check=False,
         )
@@ -64,13 +64,13 @@ def test_preview_and_browse_over_the_log(tmp_path: Path, kafka: KafkaNode) -> No
 
             plant = load_plant(site, tmp_path)
             requests = [Browse(source="m1"), Browse(source="m1", most=3), Preview(source="m1", nodes=["ns=2;s=t0"])]
-            (whole,), (part,), (wrong,) = ask(plant, "gw-test", f"ui/{os.getpid()}", requests, wait=30)
+            (whole,), (part,), (wrong,) = ask(plant, "gw-test", f"ui/{os.getpid()}", requests, wait=120)
             assert {row["path"] for row in whole.result["nodes"]} >= {"t0", "t3", "State", "Done"}
             assert (part.result["cut"], len(part.result["nodes"])) == (True, 3)
             assert (wrong.outcome, "nsu=" in (wrong.error or "")) == ("refused", True)
 
             began = time.monotonic()
-            ((refused,),) = ask(plant, "gw-test", "plant/x", [Preview(source="m1", nodes=["i=2258"])], wait=30)
-            assert (refused.outcome, time.monotonic() - began < 25) == ("refused", True)
+            ((refused,),) = ask(plant, "gw-test", "plant/x", [Preview(source="m1", nodes=["i=2258"])], wait=120)
+            assert (refused.outcome, time.monotonic() - began < 100) == ("refused", True)
         finally:
             gateway.stop()

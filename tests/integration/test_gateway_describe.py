@@ -69,7 +69,7 @@ def test_the_source_tells_a_description_once_also_over_a_restart() -> None:
                 await eventually_async(lambda made=made: bool(told()) and made.health()["connected"])
                 await asyncio.sleep(1.0)  # nothing tells that nothing more comes
                 stop.set()
-                await asyncio.wait_for(task, 10)
+                await asyncio.wait_for(task, 60)
         finally:
             await machine.close()
         (once,) = told()

@@ -44,7 +44,7 @@ def test_it_is_read_once_and_whole(tmp_path: Path) -> None:
         intake = FakeIntake()
         write(tmp_path / "past.jsonl.zst", lines(5000))
         for _ in range(2):
-            await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 20)
+            await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 60)
         assert values(intake) == list(range(5000))
         assert all(batch.history for batch in intake.batches)
         assert len(intake.drafts()) == 1
@@ -66,7 +66,7 @@ def test_after_a_crash_it_goes_on_where_the_spool_says(tmp_path: Path) -> None:
         intake.crash()
         intake.hold = False
         assert len(values(intake)) < 5000
-        await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 20)
+        await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 60)
         assert values(intake) == list(range(5000))
 
     asyncio.run(test())
@@ -85,7 +85,7 @@ def test_it_waits_for_the_file_and_for_its_end(tmp_path: Path) -> None:
             file.write(b'{"m": "A", "t"')  # still being written
         await eventually_async(lambda: len(values(intake)) == 10)
         write(tmp_path / "past.jsonl", rows, compress=False)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
         assert values(intake) == list(range(20))
 
     asyncio.run(test())
@@ -98,7 +98,7 @@ def test_a_broken_line_goes_to_quarantine_and_its_neighbours_go_on(tmp_path: Pat
             tmp_path / "past.jsonl.zst",
             [*lines(3), b"{nonsense", {"m": "A", "t": T, "signal": "x", "v": 9}, {"m": "A", "t": T}],
         )
-        await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 20)
+        await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 60)
         assert values(intake) == [0, 1, 2, 9]
         assert [draft.fields["where"] for draft in intake.drafts(Quarantined)] == [
             "past.jsonl.zst:5",
@@ -119,7 +119,7 @@ def test_it_holds_back_while_much_is_not_recorded(tmp_path: Path) -> None:
         await asyncio.wait({task}, timeout=0.3)
         assert intake.batches == []
         intake.recorded = True
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
         assert values(intake) == list(range(10))
 
     asyncio.run(test())

@@ -25,8 +25,8 @@ def test_nothing_is_called_missing_while_it_is_being_written(tmp_path: Path) -> 
             now = time.time_ns()
             future = intake.put(Batch("s", [Reading(f"M{m}", "a", now, float(n), 0, now) for m in range(12)]))
             if n % 3 == 0:
-                future.result(10)
-        future.result(10)
+                future.result(60)
+        future.result(60)
         done.set()
 
     writer = threading.Thread(target=write)

@@ -63,7 +63,7 @@ class Device:
 
     def settle(self) -> None:
         for info in self._last:
-            info.wait_for_publish(10)
+            info.wait_for_publish(60)
         self._last.clear()
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ def source(port: int, intake: FakeIntake, **more: Any) -> MqttDevices:
         "client_id": "gw",
         "topics": TOPICS,
         "retry": "200ms",
-        "timeout": "2s",
+        "timeout": "20s",
     }
     return MqttDevices("src", strict(raw | more, MqttSource, "x"), intake, Path())
 
@@ -92,7 +92,7 @@ async def running(made: MqttDevices) -> AsyncIterator[MqttDevices]:
         yield made
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
 def numbers(intake: FakeIntake) -> list[int]:
@@ -215,10 +215,10 @@ def test_what_may_be_a_repeat_is_kept_and_marked_and_with_qos_2_it_is_known(
             patch.setattr("shinkei_gateway.mqtt.own.OwnConnection.acknowledge", lambda self, messages: None)
             async with running(source(mosquitto.port, intake, topics=topics, qos=qos)):
                 for _ in range(3):
-                    device.client.publish("raw/level", b"7", qos=qos).wait_for_publish(10)
+                    device.client.publish("raw/level", b"7", qos=qos).wait_for_publish(60)
                 await eventually_async(lambda: len(intake.readings()) == 3)
         async with running(source(mosquitto.port, intake, topics=topics, qos=qos)):
-            device.client.publish("raw/end", b"1", qos=qos).wait_for_publish(10)
+            device.client.publish("raw/end", b"1", qos=qos).wait_for_publish(60)
             await eventually_async(lambda: intake.readings("end"))
         device.close()
         assert len(intake.readings("level")) == kept

@@ -45,7 +45,7 @@ class Site:
 
     def say(self, *words: str, **env: str) -> tuple[int, Any]:
         where = ("--config", str(self.config), "--dir", str(self.folder))
-        done = subprocess.run(shinkei(*words, *where, "--format", "json"), capture_output=True, text=True, timeout=60,
+        done = subprocess.run(shinkei(*words, *where, "--format", "json"), capture_output=True, text=True, timeout=180,
                               env=environment(**env), check=False)  # fmt: skip
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
@@ -64,7 +64,7 @@ def site(tmp_path: Path, mosquitto: Mosquitto, kafka: KafkaNode, postgres: str) 
     made = Site(tmp_path / "site", mosquitto, kafka, postgres)
     made.store.start()
     made.gateway.start(60)
-    eventually(lambda: (made.gateway.health() or {})["details"]["sources"]["cell"]["connected"], 30)
+    eventually(lambda: (found := made.gateway.health()) and found["details"]["sources"]["cell"]["connected"], 30)
     yield made
     for part in (made.gateway, made.store):
         if part.alive():
@@ -136,7 +136,7 @@ def secrets_shown(site: Site) -> list[str]:
     run = json.loads((site.folder / "run" / "gateway.json").read_text())
     found = []
     for page in ("health", "metrics"):
-        with urllib.request.urlopen(f"http://{run['http']}/{page}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{run['http']}/{page}", timeout=30) as answer:
             found += [page] if SECRET.encode() in answer.read() else []
     files = (path for path in site.folder.rglob("*") if path.is_file() and path.name != "broker.pw")
     found += [str(path) for path in files if SECRET.encode() in path.read_bytes()]
@@ -162,6 +162,6 @@ def fix_mapping(site: Site, record: str, editor: str) -> tuple[int, str]:
         str(site.folder),
     )
     done = subprocess.run(
-        shinkei(*words), capture_output=True, text=True, timeout=60, env=environment(EDITOR=editor), check=False
+        shinkei(*words), capture_output=True, text=True, timeout=180, env=environment(EDITOR=editor), check=False
     )
     return done.returncode, done.stdout + done.stderr

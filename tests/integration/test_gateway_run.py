@@ -26,7 +26,7 @@ from tests.support.gateway_site import write_site
 from tests.support.log_reader import LogReader
 from tests.support.parts import PartProcess, environment, shinkei
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
 
 
 def command(*words: str) -> tuple[int, str]:
-    found = subprocess.run(shinkei(*words), capture_output=True, text=True, timeout=30, env=environment(), check=False)
+    found = subprocess.run(shinkei(*words), capture_output=True, text=True, timeout=180, env=environment(), check=False)
     return found.returncode, found.stdout + found.stderr
 
 
@@ -90,11 +90,9 @@ def test_machine_to_log_with_books_that_balance(tmp_path: Path, log: EmbeddedLog
             ),
             20,
         )
-        health = gateway.health()
-        assert health is not None
-        assert health["lag"] == 0
+        eventually(lambda: (found := gateway.health()) and found["lag"] == 0)
         with urllib.request.urlopen(
-            f"http://{json.loads((tmp_path / 'run/gateway.json').read_text())['http']}/metrics", timeout=5
+            f"http://{json.loads((tmp_path / 'run/gateway.json').read_text())['http']}/metrics", timeout=30
         ) as answer:
             metrics = answer.read().decode()
         assert f'shinkei_gateway_values{{source="m1",stage="stored"}} {float(row["numbered"])}' in metrics
@@ -141,8 +139,7 @@ def test_it_spools_without_a_log_and_sends_when_there_is_one(tmp_path: Path) -> 
         eventually(lambda: connected(gateway), 20)
         line.write()
         eventually(lambda: machine.count >= 50, 20)
-        health = gateway.health()
-        assert health is not None
+        health = eventually(lambda: (found := gateway.health()) and found["last_error"] and found)
         assert not health["ready"]
         assert "run/log.json" in health["last_error"]["text"]
         line.rest()
@@ -199,7 +196,7 @@ def test_a_full_spool_stops_taking_and_what_the_end_then_costs_is_a_gap_record(
         line.rest()
         began = time.monotonic()
         assert gateway.stop() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < patient(5.0)
         write_site(tmp_path, {"m1": source}, spool={"max_bytes": "1GB"})
         gateway.start()
         reader = LogReader(LogAddress(log.bootstrap, log.log_id, embedded=True))

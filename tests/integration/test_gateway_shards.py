@@ -44,7 +44,7 @@ class Plant:
         return PartProcess("supervisor", self.config, self.folder, words=words)
 
     def say(self, *words: str) -> tuple[int, Any]:
-        done = subprocess.run(shinkei(*words, *self._where(), "--format", "json"), capture_output=True, text=True, timeout=60,
+        done = subprocess.run(shinkei(*words, *self._where(), "--format", "json"), capture_output=True, text=True, timeout=180,
                               env=environment(), check=False)  # fmt: skip
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
@@ -53,7 +53,7 @@ class Plant:
         if found is None:
             return {}
         try:
-            with urllib.request.urlopen(f"http://{found['http']}/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{found['http']}/health", timeout=30) as answer:
                 said: dict[str, Any] = json.load(answer)["details"]["sources"].get(source, {})
                 return said
         except OSError:
@@ -70,7 +70,7 @@ def plant(tmp_path: Path, kafka: KafkaNode) -> Plant:
 
 def test_a_shard_and_a_source_are_added_while_the_others_go_on(plant: Plant, kafka: KafkaNode) -> None:
     machines = {name: CountingMachine(free_port(), tags=2) for name in ("M1", "M2", "M3", "M4")}
-    source = {name: settings(machine.url, tags=2, machine=name) for name, machine in machines.items()}
+    source = {name: settings(machine.url, tags=2, machine=name, timeout="20s") for name, machine in machines.items()}
     plant.write(one=source["M1"], two=source["M2"] | {"shard": "b"})
     supervisor = plant.supervisor()
     lines = [MachineThread(machine) for machine in machines.values()]

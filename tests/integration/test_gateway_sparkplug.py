@@ -48,7 +48,7 @@ async def running(made: SparkplugHost) -> AsyncIterator[SparkplugHost]:
         yield made
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 @pytest.fixture

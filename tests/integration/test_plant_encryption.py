@@ -98,7 +98,7 @@ def check(folder: Path, test: Callable[[Line], Awaitable[None]]) -> None:
         await server.make([SignalNode("torque")], [], [])
         await server.start()
         try:
-            await asyncio.wait_for(test(line), 60)
+            await asyncio.wait_for(test(line), 300)
         finally:
             await server.close()
 

@@ -69,7 +69,7 @@ def test_a_subscriber_gets_the_ledger(broker: Broker, tmp_path: Path) -> None:
         ledger=tmp_path / "ledger", mqtt="5" if broker.is_mosquitto else "3.1.1", length=Duration(150.0), wait=Duration(20.0),
     )  # fmt: skip
     subscriber = None if broker.is_mosquitto else Subscriber(broker.port)
-    assert subscriber is None or subscriber.ready.wait(10)
+    assert subscriber is None or subscriber.ready.wait(60)
     with running(settings, tmp_path):
         subscriber = subscriber or Subscriber(broker.port)
         try:
@@ -95,7 +95,7 @@ def test_an_offline_session_loses_nothing_at_our_mosquitto(tmp_path: Path) -> No
     found.start()
     try:
         first = Subscriber(found.port)
-        assert first.ready.wait(5)
+        assert first.ready.wait(60)
         first.close()
         publisher = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="device")
         publisher.connect("127.0.0.1", found.port)

@@ -28,7 +28,7 @@ from shinkei_plant.settings import PlantSettings
 from tests.support.plant import Told, detail, listening, plant_ports, running
 from tests.support.ports import listens
 from tests.support.process import ServerProcess
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async, patient
 
 READINGS = [reading_node(one.name) for one in CHARACTERISTICS if one.operation == "OP20"]
 SIGNAL_NODES = [f"Signals.{one.name}" for one in SIGNALS if one.machine == "OP20"]
@@ -47,24 +47,17 @@ OTHERS = [
 ]
 
 
-async def until(holds: Any, timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
-
-
 async def listen_to_op20(settings: PlantSettings, folder: Path) -> Told:
     url = f"opc.tcp://127.0.0.1:{settings.ports['OP20']}/"
-    await until(lambda: read_run(folder, "plant") is not None)
-    deadline = time.monotonic() + 20
+    await eventually_async(lambda: read_run(folder, "plant") is not None)
+    deadline = time.monotonic() + patient(20)
     values = int(float(settings.length or 0.0) * 10)
     while True:
         try:
             async with listening(url, "OP20", SIGNAL_NODES + OTHERS) as (_, told):
-                await until(lambda: detail(folder, "done"), 40)
-                await until(lambda: len(told.values["Signals.torque"]) > values, 10)
-                await asyncio.sleep(0.3)
+                await eventually_async(lambda: detail(folder, "done"), 40)
+                await eventually_async(lambda: len(told.values["Signals.torque"]) > values, 10)
+                await told.quiet()
                 return told
         except (TimeoutError, ConnectionError, OSError):
             assert time.monotonic() < deadline
@@ -169,7 +162,7 @@ def test_a_cut_machine_is_away_and_comes_back(tmp_path: Path) -> None:
 
     async def watch() -> list[str]:
         seen: list[str] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patient(30)
         while not detail(tmp_path, "done"):
             assert time.monotonic() < deadline
             try:
@@ -237,8 +230,8 @@ def test_ends_within_a_second_and_leaves_nothing(tmp_path: Path) -> None:
             children = psutil.Process(process.pid).children(recursive=True)
             began = time.monotonic()
             process.send(number)
-            assert process.process.wait(5) == 0
-            assert time.monotonic() - began < 1.5
+            assert process.process.wait(60) == 0
+            assert time.monotonic() - began < patient(1.5)
             assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
             assert read_run(tmp_path, "plant") is None
         finally:

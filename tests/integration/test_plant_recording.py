@@ -17,6 +17,7 @@ from shinkei_plant.recording import Recording, play_recording, read_recording
 from shinkei_plant.settings import RecordingSettings
 from tests.support.plant import Told, listening
 from tests.support.ports import free_port
+from tests.support.waiting import eventually_async, patient
 
 NAB = Path(str(files("shinkei_plant") / "recordings" / "nab"))
 
@@ -26,7 +27,7 @@ async def watch(settings: RecordingSettings, nodes: list[str], timeout: float = 
     stop = threading.Event()
     playing = asyncio.create_task(play_recording(settings, stop))
     url = f"opc.tcp://127.0.0.1:{settings.port}/"
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patient(timeout)
     try:
         while True:
             try:
@@ -34,10 +35,10 @@ async def watch(settings: RecordingSettings, nodes: list[str], timeout: float = 
                     _,
                     told,
                 ):
-                    while not any(value for _, value, _ in told.values.get("RecordingDone", [])):
-                        assert time.monotonic() < deadline, {name: len(values) for name, values in told.values.items()}
-                        await asyncio.sleep(0.05)
-                    await asyncio.sleep(0.3)
+                    await eventually_async(
+                        lambda: any(value for _, value, _ in told.values.get("RecordingDone", [])), timeout
+                    )
+                    await told.quiet(5)
                     return told
             except OSError:
                 assert time.monotonic() < deadline
@@ -114,16 +115,14 @@ def test_no_row_before_somebody_listens(tmp_path: Path) -> None:
             await asyncio.gather(playing, return_exceptions=True)
 
     async def watch_only(settings: RecordingSettings) -> Told:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patient(20)
         while True:
             try:
                 async with listening(f"opc.tcp://127.0.0.1:{settings.port}/", settings.name, ["Signals.v"]) as (
                     _,
                     told,
                 ):
-                    while len(told.values.get("Signals.v", [])) < 3:
-                        assert time.monotonic() < deadline
-                        await asyncio.sleep(0.05)
+                    await eventually_async(lambda: len(told.values.get("Signals.v", [])) >= 3, 20)
                     return told
             except OSError:
                 assert time.monotonic() < deadline

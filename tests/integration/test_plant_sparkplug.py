@@ -78,7 +78,7 @@ def _hears_the_ledger(url: str, tmp_path: Path) -> None:
             await eventually_async(lambda: detail(tmp_path, "done"), 60)
             await eventually_async(lambda: len(intake.readings()) >= len(said(tmp_path)), 30)
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
         signals = {one for one in heard(intake, history=False) if one[0] != "@operation"}
         assert signals == said(tmp_path)
         live = [reading for reading in intake.readings() if reading.status == 0]
@@ -97,7 +97,7 @@ def test_what_happened_while_the_host_was_away_follows_as_history(mosquitto: Mos
         with running(plant(tmp_path, mosquitto.url, 240.0), tmp_path):
             await eventually_async(lambda: len(intake.readings()) > 60, 60)
             stop.set()
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)
             await asyncio.to_thread(time.sleep, 1.0)  # the host's absence itself: plant time passes, nobody listens
             again = asyncio.Event()
             task = asyncio.create_task(source(tmp_path, mosquitto.url, intake).run(again))
@@ -105,7 +105,7 @@ def test_what_happened_while_the_host_was_away_follows_as_history(mosquitto: Mos
             everything = said(tmp_path)
             await eventually_async(lambda: max(one[1] for one in everything) in {r.time for r in intake.readings()}, 30)
             again.set()
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)
         live, past = heard(intake, history=False), heard(intake, history=True)
         assert past
         missing = everything - live - past

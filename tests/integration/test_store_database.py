@@ -20,7 +20,7 @@ from shinkei_store import pool
 from shinkei_store.leftover import server_processes
 from shinkei_store.migrate import released
 from tests.support.store import one
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
@@ -96,8 +96,8 @@ def test_it_is_there_with_schema_and_master_data_and_ends_when_asked(
         assert one(conn, "select count(*) from pg_inherits where inhparent = 'frame'::regclass") >= 4
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
-    assert time.monotonic() - began < 5
+    assert process.wait(60) == 0
+    assert time.monotonic() - began < patient(5.0)
     assert read_run(plant.dir, "database") is None
     assert server_processes(pool.database_folder(plant) / "data") == []
     with pytest.raises(NotConnected):
@@ -129,7 +129,7 @@ def test_a_second_process_of_the_same_folder_is_refused_and_the_first_goes_on(
 ) -> None:
     serving(plant, process)
     second = start(plant)
-    said, _ = second.communicate(timeout=60)
+    said, _ = second.communicate(timeout=180)
     assert second.returncode == 3
     assert said.startswith("DatabaseBusy")
     with pool.connect(plant, "store") as conn:
@@ -142,7 +142,7 @@ def test_a_second_start_keeps_what_is_stored_and_applies_what_changed(
 ) -> None:
     serving(plant, process)
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(60)
     plant.path.write_text(plant.path.read_text().replace("line1", "line2"))
     again = start(plant)
     try:
@@ -151,4 +151,4 @@ def test_a_second_start_keeps_what_is_stored_and_applies_what_changed(
             assert conn.execute("select version, line from v_machine").fetchall() == [(2, "test/area/line2")]
     finally:
         again.send_signal(signal.SIGTERM)
-        again.communicate(timeout=30)
+        again.communicate(timeout=180)

@@ -37,7 +37,7 @@ def site() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_address[1]}/"
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(60)
 
 
 def test_a_page_its_console_its_requests_and_its_picture(screen: Screen, site: str, tmp_path: Path) -> None:

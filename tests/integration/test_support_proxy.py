@@ -39,11 +39,11 @@ def echo() -> Iterator[int]:
     yield listener.getsockname()[1]
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(60)
 
 
 def dial(proxy: Proxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=60)
 
 
 def said_back(client: socket.socket, content: bytes) -> bytes:
@@ -66,7 +66,7 @@ def test_everything_passes_whole_in_both_directions(echo: int, proxy_to: Callabl
         sender = threading.Thread(target=client.sendall, args=(content,))
         sender.start()
         assert heard(client, len(content)) == content
-        sender.join(5)
+        sender.join(60)
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b""
     assert proxy.passed_bytes == 2 * len(content)
@@ -144,4 +144,4 @@ def test_an_idle_proxy_costs_next_to_nothing(echo: int, proxy_to: Callable[[int]
         said_back(client, b"x")
         before = time.process_time()
         stays(lambda: True, 0.5, every=0.25)
-        assert time.process_time() - before < 0.2
+        assert time.process_time() - before < 0.4, "it turns without waiting: that takes all of a core"

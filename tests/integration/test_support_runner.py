@@ -22,7 +22,7 @@ def pytest_run(tmp_path: Path, *options: str, **env: str) -> tuple[int, dict[str
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return done.returncode, json.loads(report.read_text()) if report.exists() else {}, done.stdout + done.stderr

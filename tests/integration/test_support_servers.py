@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def make_topic(node: KafkaNode, name: str) -> None:
     admin = node.admin()
-    admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=1)])[name].result(10)
+    admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=1)])[name].result(60)
 
 
 def send(node: KafkaNode, topic: str, values: list[bytes]) -> None:
@@ -65,11 +65,11 @@ def test_kafka_keeps_acknowledged_records_over_a_kill(kafka: KafkaNode) -> None:
     make_topic(kafka, "kept")
     values = [str(number).encode() for number in range(500)]
     send(kafka, "kept", values)
-    cluster = kafka.admin().list_topics(timeout=5).cluster_id
+    cluster = kafka.admin().list_topics(timeout=60).cluster_id
     kafka.kill()
     assert not kafka.alive()
     kafka.start()
-    assert kafka.admin().list_topics(timeout=5).cluster_id == cluster == kafka.cluster_id
+    assert kafka.admin().list_topics(timeout=60).cluster_id == cluster == kafka.cluster_id
     assert everything(kafka, "kept", "g", 500) == values
 
 
@@ -92,7 +92,7 @@ def test_a_second_kafka_is_another_log(kafka: KafkaNode, new_kafka: Callable[[],
     with pytest.raises(Exception, match=r"_TRANSPORT|_TIMED_OUT"):
         other.admin().list_topics(timeout=1)
     other.thaw()
-    assert other.admin().list_topics(timeout=10).cluster_id == other.cluster_id
+    assert other.admin().list_topics(timeout=60).cluster_id == other.cluster_id
 
 
 def test_postgres_keeps_committed_rows_over_a_kill_and_gives_each_test_its_own_database(

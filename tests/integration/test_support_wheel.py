@@ -59,7 +59,7 @@ def test_the_command_and_every_package_start_from_it_alone(wheel: Path, tmp_path
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

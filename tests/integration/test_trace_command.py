@@ -78,5 +78,5 @@ def test_the_projector_follows_the_record_and_survives_its_database(plant: Plant
             eventually(lambda: watch.execute("select count(*) from shinkei.top_closure").fetchone() == (2,))
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(60)
     assert not thread.is_alive()

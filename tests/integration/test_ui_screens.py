@@ -56,7 +56,7 @@ def screen(site: SimpleNamespace) -> Callable[..., AppTest]:
     install(Installed(site.plant, section(site.plant, "ui", UiSettings), Hub(), site.reader, None, "test"))
 
     def open_page(name: str, **query: str) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=30)
+        app = AppTest.from_file(str(APP), default_timeout=120)
         for key, value in query.items():
             app.query_params[key] = value
         app.run()
@@ -209,7 +209,7 @@ def test_without_a_database_there_is_a_sentence_and_no_trace(tmp_path: Path, nam
     plant = write_plant(tmp_path / "plant.toml")
     reader = Reader(plant, wait=0.3)
     install(Installed(plant, section(plant, "ui", UiSettings), Hub(), reader, "en", "test"))
-    app = AppTest.from_file(str(APP), default_timeout=30)
+    app = AppTest.from_file(str(APP), default_timeout=120)
     app.run()
     app.switch_page(f"screens/{name}.py")
     app.query_params["unit"] = "EP-1"
@@ -225,6 +225,6 @@ def test_without_a_database_there_is_a_sentence_and_no_trace(tmp_path: Path, nam
 def test_behind_a_proxy_who_has_no_name_sees_nothing(site: SimpleNamespace) -> None:
     settings: Any = UiSettings(user_header="X-User")
     install(Installed(site.plant, settings, Hub(), site.reader, "en", "test"))
-    app = AppTest.from_file(str(APP), default_timeout=30).run()
+    app = AppTest.from_file(str(APP), default_timeout=120).run()
     assert [title.value for title in app.title] == ["You are not logged in"]
     assert "OP10" not in text_of(app)

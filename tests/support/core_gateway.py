@@ -62,16 +62,16 @@ class CoreGateway:
         async def put() -> Any:
             return self.intake.put(Batch(source, items, resume, **more))
 
-        asyncio.run_coroutine_threadsafe(put(), self.loop).result(20).result(20)
+        asyncio.run_coroutine_threadsafe(put(), self.loop).result(60).result(60)
 
     def backlog(self) -> int:
         async def ask() -> int:
             return self.forwarder.backlog()
 
-        return asyncio.run_coroutine_threadsafe(ask(), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(ask(), self.loop).result(60)
 
     def stop(self) -> None:
         if self._ending is not None:
             self.loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(10)
+        self._thread.join(60)
         self.core.close(4.0)

@@ -144,12 +144,12 @@ class MachineThread:
 
     def __enter__(self) -> MachineThread:
         self._thread.start()
-        assert self._up.wait(30), "the OPC UA server did not start"
+        assert self._up.wait(120), "the OPC UA server did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self._thread.join(15)
+        self._thread.join(60)
 
     def write(self) -> None:
         """Count on and make cycles from now on."""

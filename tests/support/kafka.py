@@ -112,7 +112,7 @@ class KafkaNode:
     def stop(self) -> None:
         """Controlled shutdown."""
         if self._server is not None:
-            self._server.stop(30)
+            self._server.stop(120)
 
     def kill(self) -> None:
         """kill -9."""
@@ -150,21 +150,21 @@ class KafkaNode:
 
     def topics(self) -> list[str]:
         """Names, without Kafka's own."""
-        found = self.admin().list_topics(timeout=10).topics
+        found = self.admin().list_topics(timeout=60).topics
         return sorted(name for name in found if not name.startswith("__"))
 
     def clear(self) -> None:
         """Delete all topics and all groups without members."""
         admin = self.admin()
-        groups = [group.group_id for group in admin.list_consumer_groups(request_timeout=10).result(10).valid]
+        groups = [group.group_id for group in admin.list_consumer_groups(request_timeout=60).result(60).valid]
         if groups:
-            for future in admin.delete_consumer_groups(groups, request_timeout=10).values():
-                if error := future.exception(10):
+            for future in admin.delete_consumer_groups(groups, request_timeout=60).values():
+                if error := future.exception(60):
                     assert isinstance(error, KafkaException)
         names = self.topics()
         if names:
-            for future in admin.delete_topics(names, operation_timeout=10).values():
-                future.result(30)
+            for future in admin.delete_topics(names, operation_timeout=60).values():
+                future.result(60)
             eventually(lambda: not self.topics(), 60)
 
     def _serves(self, timeout: float) -> bool:

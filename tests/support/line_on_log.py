@@ -208,7 +208,7 @@ class LineOnLog:
     def stop(self) -> None:
         """End it; returns when the thread has ended."""
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def stop_machine(self, machine: str, state: State = "ABORTED", reason: str | None = "spindle_fault") -> None:
         """The machine changes to ``state`` within 0.1 s and stays there."""

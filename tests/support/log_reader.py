@@ -31,7 +31,7 @@ class LogReader:
     def close(self) -> None:
         self._consumer.close()
 
-    def read(self, until: Callable[[LogReader], object], timeout: float = 30.0) -> None:
+    def read(self, until: Callable[[LogReader], object], timeout: float = 120.0) -> None:
         """Take what comes until ``until`` is true."""
         deadline = time.monotonic() + timeout
         while not until(self):

@@ -34,7 +34,7 @@ class MachineryServer:
     def __exit__(self, *_: object) -> None:
         self.call(self.server.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(15)
+        self._thread.join(60)
         self._loop.close()
 
     def call(self, work: Any) -> Any:

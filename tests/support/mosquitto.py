@@ -62,7 +62,7 @@ class Mosquitto:
     def stop(self) -> None:
         """It ends by itself, its sessions on disk."""
         if self._server is not None:
-            self._server.stop(10)
+            self._server.stop(60)
 
     def kill(self) -> None:
         """kill -9: what it had not written is gone."""

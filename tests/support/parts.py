@@ -12,9 +12,10 @@ from typing import Any
 
 from shinkei_events.runfile import read_run
 from tests.support.process import ServerProcess
+from tests.support.waiting import patient
 
 END_WITHIN_S = 5.0
-"""What a part promises after SIGTERM."""
+"""What a part promises after SIGTERM, on a machine of its own."""
 
 
 def shinkei(*words: str) -> list[str]:
@@ -66,7 +67,7 @@ class PartProcess:
         if found is None or found.get("pid") != self.pid or not found.get("http"):
             return None
         try:
-            with urllib.request.urlopen(f"http://{found['http']}/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{found['http']}/health", timeout=10) as answer:
                 said: dict[str, Any] = json.load(answer)
                 return said
         except (OSError, ValueError):
@@ -75,7 +76,7 @@ class PartProcess:
     def is_ready(self) -> bool:
         return (self.health() or {}).get("ready") is True
 
-    def stop(self, timeout: float = END_WITHIN_S + 1.0) -> int:
+    def stop(self, timeout: float = patient(END_WITHIN_S)) -> int:
         """SIGTERM; its exit code. AssertionError when it takes longer than a part may."""
         return self._running().stop(timeout)
 

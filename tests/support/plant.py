@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import urllib.request
@@ -44,7 +45,7 @@ def running(settings: PlantSettings, folder: Path) -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         if failed:
             raise failed[0]
@@ -55,8 +56,11 @@ def detail(folder: Path, name: str) -> Any:
     found = read_run(folder, "plant")
     if found is None:
         return None
-    with urllib.request.urlopen(f"http://{found['http']}/health", timeout=2) as answer:
-        return msgspec.json.decode(answer.read())["details"].get(name)
+    try:
+        with urllib.request.urlopen(f"http://{found['http']}/health", timeout=10) as answer:
+            return msgspec.json.decode(answer.read())["details"].get(name)
+    except OSError:  # it has just begun, ends, or the machine stands still: asked again
+        return None
 
 
 class Told:
@@ -71,6 +75,14 @@ class Told:
             (nanoseconds(found.SourceTimestamp), value, found.StatusCode.value)
         )
 
+    async def quiet(self, looks: int = 10) -> None:
+        """Return when nothing came between ``looks`` looks, 0.1 s apart: nothing tells a client that nothing more comes."""
+        seen, same = -1, 0
+        while same < looks:
+            await asyncio.sleep(0.1)
+            now = sum(map(len, self.values.values()))
+            same, seen = (same + 1 if now == seen else 0), now
+
 
 def nanoseconds(time: datetime) -> int:
     """A datetime of the library as ns UTC, exact to the microsecond."""
@@ -83,7 +95,7 @@ async def listening(
     url: str, machine: str, nodes: list[str], queue: int = 10_000
 ) -> AsyncIterator[tuple[Client, Told]]:
     """A client of the library, told every value of ``nodes`` whose value, status or source time changes."""
-    client = Client(url)
+    client = Client(url, timeout=60)
     await client.connect()
     try:
         index = await client.get_namespace_index(uri(machine))

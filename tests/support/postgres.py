@@ -112,7 +112,7 @@ class DebianPostgres:
     def stop(self) -> None:
         """Fast shutdown: connections are closed, everything is on disk."""
         if self._server is not None:
-            self._server.stop(20)
+            self._server.stop(120)
 
     def kill(self) -> None:
         """kill -9 of the server and all its sessions."""

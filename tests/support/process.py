@@ -63,7 +63,7 @@ class ServerProcess:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
 
-    def stop(self, timeout: float = 15.0) -> int:
+    def stop(self, timeout: float = 60.0) -> int:
         """Ask it to end and wait; AssertionError (after a kill) when it does not within ``timeout``. Returns its exit code."""
         if self.alive():
             self.send(self._ending)
@@ -98,6 +98,6 @@ class ServerProcess:
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
-            psutil.wait_procs(family, timeout=5)
+            psutil.wait_procs(family, timeout=60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -14,6 +14,8 @@ import time
 from collections import deque
 from types import TracebackType
 
+from tests.support.ports import free_port
+
 _CHUNK = 65_536
 _MOST_HELD = 64
 """Chunks of one direction that are held back; then the sender is slowed, as a full socket does."""
@@ -37,9 +39,9 @@ class _Pipe:
 
 
 class Proxy:
-    """Listens on a loopback ``port`` (0: a free one) and passes everything to ``target``. A context manager; all methods are thread-safe."""
+    """Listens on a loopback ``port`` (None: a free one) and passes everything to ``target``. A context manager; all methods are thread-safe."""
 
-    def __init__(self, target_port: int, target_host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, target_port: int, target_host: str = "127.0.0.1", port: int | None = None) -> None:
         self._target = (target_host, target_port)
         self._listener: socket.socket | None = None
         self._lock = threading.RLock()
@@ -50,7 +52,7 @@ class Proxy:
         self.connections = 0
         """Connections accepted so far."""
         self.passed_bytes = 0
-        self._listen(port)
+        self._listen(port or free_port())
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._thread.start()
 
@@ -100,7 +102,7 @@ class Proxy:
             self._closing = True
             self._stop_listening()
             self._drop_all()
-        self._thread.join(5)
+        self._thread.join(60)
 
     def _listen(self, port: int) -> None:
         listener = socket.socket()
@@ -156,7 +158,7 @@ class Proxy:
                 return
             self.connections += 1
             try:
-                server = socket.create_connection(self._target, timeout=5)
+                server = socket.create_connection(self._target, timeout=30)
             except OSError:
                 _reset(client)
                 continue

@@ -40,7 +40,7 @@ class Edge:
         )
         client.connect("127.0.0.1", self.port)
         client.loop_start()
-        assert self.born.wait(20), "the edge node did not come up"
+        assert self.born.wait(120), "the edge node did not come up"
 
     def measure(self, numbers: int = 1, *, lose: bool = False, historical: bool = False) -> None:
         """The counter goes on; each value is a message of its own."""

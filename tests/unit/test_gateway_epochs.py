@@ -28,7 +28,7 @@ def opened(folder: Path, gateway: str = "gw") -> Core:
 
 def say(core: Core, begin: int, end: int, machine: str = "M") -> None:
     items: list[Reading | Draft] = [Reading(machine, "counter", T + n, n, 0, T + n) for n in range(begin, end)]
-    core.intake.put(Batch("src", items, end)).result(10)
+    core.intake.put(Batch("src", items, end)).result(60)
 
 
 def report(core: Core, stream: StreamId, number: int) -> None:
@@ -43,7 +43,7 @@ def report(core: Core, stream: StreamId, number: int) -> None:
 
 
 def sent(core: Core) -> list[Any]:
-    core.commit.call(lambda: None).result(10)
+    core.commit.call(lambda: None).result(60)
     return [send.event for step in range(200) for send in core.forwarder.poll(step * 10**9)]
 
 
@@ -92,7 +92,7 @@ def test_proved_numbers_are_not_given_anew(tmp_path: Path) -> None:
     assert claim is not None
     core.standing.on_claim(claim, 0)
     asyncio.run(core.standing.settle())
-    core.commit.call(lambda: None).result(10)
+    core.commit.call(lambda: None).result(60)
     core.close(5)
     core = opened(tmp_path)
     say(core, 11, 13)
@@ -163,7 +163,7 @@ def test_a_machine_that_moved_is_followed_without_a_gap_and_may_come_back(tmp_pa
     say(a, 1, 6)
     a.intake.put(
         Batch("@moved", [Draft("M", T + 9, T + 9, StreamClosed, {"reason": "moved to another shard"})])
-    ).result(10)
+    ).result(60)
     claim = a.standing.claim()
     assert claim is not None
     b.standing.on_claim(claim, 0)
@@ -186,11 +186,11 @@ def test_an_interrupted_change_is_finished_at_the_next_start(tmp_path: Path) -> 
         say(core, n, n + 1)
     old = core.intake.stream("M", "signals")
     core.intake.hold()
-    core.epochs.begin("spool_went_back", "test", {}).result(10)
+    core.epochs.begin("spool_went_back", "test", {}).result(60)
     steps = core.epochs.steps()
     for _ in range(7):
         next(steps)
-    core.commit.call(lambda: None).result(10)
+    core.commit.call(lambda: None).result(60)
     core.close(5)  # killed here
     again = opened(tmp_path)
     assert counters(sent(again)) == [(again.spool.epoch, n, n) for n in range(1, 31)]

@@ -31,7 +31,7 @@ class Bench:
         self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: self.now)
 
     def put(self, *items: Reading | Draft, **more: Any) -> None:
-        self.intake.put(Batch("src", list(items), **more)).result(5)
+        self.intake.put(Batch("src", list(items), **more)).result(60)
 
     def events(self) -> list[Any]:
         return [event for event, _ in self.stored()]

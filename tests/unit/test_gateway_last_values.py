@@ -100,7 +100,7 @@ def test_the_intake_shows_what_it_numbers_but_neither_history_nor_replays(tmp_pa
         intake.put(Batch("s", [Reading("M", "a", T, at, 0, T)]))
         intake.last_values.due(at * S, lambda: {"M": (9, 1)})
     for n, more in enumerate([{}, {"history": True}, {"replay_of": "x/1"}]):
-        intake.put(Batch("s", [Reading("M", "a", T, n, 0, T)], **more)).result(5)  # type: ignore[arg-type]
+        intake.put(Batch("s", [Reading("M", "a", T, n, 0, T)], **more)).result(60)  # type: ignore[arg-type]
     (frame,) = intake.last_values.due(20 * S, lambda: {"M": (30, 1)})
     assert values(frame) == [("a", 0)]
     commit.stop()

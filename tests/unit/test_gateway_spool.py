@@ -100,12 +100,12 @@ def test_a_spool_that_is_taken_away_takes_nothing_until_it_is_back(tmp_path: Pat
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     commit = GroupCommit(spool, on_full=said.put, on_drop=dropped.append)
     durable = commit.submit([Entry(stream, 11, 10, "t", 1)], [b"x"], {})
-    assert "was taken away while it was written; put its folder back" in said.get(timeout=10)
+    assert "was taken away while it was written; put its folder back" in said.get(timeout=60)
     assert not durable.done()
     assert not commit.has_room()
     elsewhere.rename(home)
-    durable.result(10)
-    assert said.get(timeout=10) == ""
+    durable.result(60)
+    assert said.get(timeout=60) == ""
     commit.stop()
     assert dropped == []
     again, _ = opened(home)
@@ -147,12 +147,12 @@ def test_group_commit_keeps_order_and_waits_for_room(tmp_path: Path) -> None:
     for n in range(200):
         futures.append(commit.submit([Entry("s", 1 + n, 1, "t", 40)], [bytes([(1 + n) % 251]) * 40], {}))
         if n < 3:
-            futures[-1].result(5)
+            futures[-1].result(60)
     eventually(lambda: bool(told), 5)
     assert not futures[-1].done()
     assert not commit.has_room()
     spool._max_bytes = 1 << 40
-    futures[-1].result(5)
+    futures[-1].result(60)
     eventually(lambda: told[-1] == "", 5)
     commit.stop()
     assert numbers(spool) == [(1 + n, 1) for n in range(200)]
@@ -163,7 +163,7 @@ def test_a_new_epoch_on_demand(tmp_path: Path) -> None:
     fill(spool, 1)
     commit = GroupCommit(spool)
     old = spool.epoch
-    commit.call(lambda: spool.begin_epoch(EPOCHS[5], {}, "spool_went_back", "")).result(5)
+    commit.call(lambda: spool.begin_epoch(EPOCHS[5], {}, "spool_went_back", "")).result(60)
     commit.stop()
     assert spool.epoch != old
     assert spool.next_number(f"{spool.epoch}/OP10/signals") == 1
