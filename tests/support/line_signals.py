@@ -58,10 +58,18 @@ class _Frames:
         return list(self._samples)
 
 
-def line_signals(seed: int, seconds: int, troubles: Iterable[Planned] = ()) -> Iterator[Frame]:
-    """``seconds`` of the whole line from `ORIGIN` on, as frames in the order in which they become full."""
+def line_signals(seed: int, seconds: int, troubles: Iterable[Planned] = (), *, past_s: int = 0) -> Iterator[Frame]:
+    """``seconds`` of the whole line from `ORIGIN` on, as frames in the order in which they become full.
+
+    ``past_s``: so long the line has run before, unseen; troubles are planted relative to `ORIGIN`.
+    """
     frames = _Frames()
-    for record in Line(seed, ORIGIN, troubles=troubles).play(ORIGIN + seconds * 10**9, grid=GRID):
+    line = Line(seed, ORIGIN - past_s * 10**9, start=ORIGIN, troubles=troubles)
+    for record in line.play(ORIGIN):
+        if isinstance(record, StateChange):
+            for _ in frames.enter(record):
+                raise AssertionError("a frame from before the first signal")
+    for record in line.play(ORIGIN + seconds * 10**9, grid=GRID):
         if isinstance(record, SignalSample):
             yield from frames.add(record)
         elif isinstance(record, StateChange):

@@ -54,8 +54,10 @@ def test_wishes_reach_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_wishes_that_cannot_be_met_are_said_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(BadConfig, match="nonsense"):
-        prepared(tmp_path, capsys, faults=("nonsense@60",))
+    for fault in ("nonsense@60", "tool_wear@soon", "tool_wear"):
+        with pytest.raises(BadConfig, match=fault):
+            prepared(tmp_path, capsys, faults=("chatter@1", fault))
+        assert (list(tmp_path.iterdir()), capsys.readouterr().out) == ([], "")
     with pytest.raises(BadConfig, match="speed"):
         prepared(tmp_path, capsys, speed=0.0)
 

@@ -71,7 +71,21 @@ def test_faults_by_name(text: str, planned: Planned) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "tool_wear", "tool_wear@", "tool_wear@x", "tool_wear@3:0", "tool_wear@3:x", "rust@3", "tool_wear@1:11"]
+    "text",
+    [
+        "",
+        "tool_wear",
+        "tool_wear@",
+        "tool_wear@x",
+        "tool_wear@3:0",
+        "tool_wear@3:x",
+        "rust@3",
+        "tool_wear@1:11",
+        "tool_wear@nan",
+        "tool_wear@inf",
+        "tool_wear@1e9",
+        "tool_wear@3:nan",
+    ],
 )
 def test_a_fault_that_is_none_says_why(text: str) -> None:
     with pytest.raises(BadConfig, match="fault"):
