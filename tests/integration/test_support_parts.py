@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+from shinkei_cli.ports import Ports
 from shinkei_events.runfile import read_run
 from tests.support.parts import PartProcess
 from tests.support.ports import free_port, listens
 from tests.support.process import ServerProcess
 from tests.support.waiting import eventually, eventually_async, stays
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_part_starts_is_killed_and_starts_again(tmp_path: Path) -> None:
@@ -90,3 +94,14 @@ def test_free_ports_differ_and_nobody_listens_there() -> None:
     ports = {free_port() for _ in range(50)}
     assert len(ports) == 50
     assert not listens(ports.pop())
+
+
+def test_a_port_given_away_is_chosen_by_nobody_else_as_long_as_this_process_lives() -> None:
+    port = free_port()
+    with Ports() as demo:
+        assert demo.take(port) > port
+        taken = demo.take_several(40, port + 1)
+        ask = "from tests.support.ports import free_port, _is_free, _hold; import sys; print([_hold(int(p)) for p in sys.argv[1:]])"
+        others = [sys.executable, "-c", ask, *(str(each) for each in [port, *taken])]
+        said = subprocess.run(others, cwd=ROOT, capture_output=True, text=True, timeout=180, check=True).stdout
+    assert said.strip() == str([None] * 41)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,3 +186,18 @@ def test_mosquitto_keeps_a_session_and_its_messages_over_a_kill(mosquitto: Mosqu
         eventually(second.client.is_connected, 20)
     finally:
         second.close()
+
+
+def test_a_broker_waits_until_its_port_is_free_and_is_not_taken_for_who_answers_there(mosquitto: Mosquitto) -> None:
+    mosquitto.stop()
+    starting = threading.Thread(target=mosquitto.start)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", mosquitto.port))
+        other.listen()
+        starting.start()
+        eventually(lambda: "Address already in use" in (mosquitto.folder / "mosquitto.log").read_text(), 20)
+        assert starting.is_alive()
+    starting.join(120)
+    assert mosquitto.alive()
+    publish(mosquitto, 1)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 from tests.support.ports import free_port, listens
 from tests.support.process import ServerProcess
+from tests.support.waiting import eventually
 
 MISSING = "mosquitto is not installed: run tools/install-test-tools mosquitto (or leave the tests out by SHINKEI_TEST_WITHOUT=mosquitto)"
+STARTS_WITHIN_S = 20.0
+RUNNING = re.compile(r"mosquitto version \S+ running")
+TAKEN = "Address already in use"
 # Sessions and queued messages are written after each change, nothing is dropped for its number, and no client waits for another.
 _SETTINGS = """
 listener {port} 127.0.0.1
@@ -25,7 +30,8 @@ set_tcp_nodelay true
 log_type error
 log_type warning
 log_type notice
-log_dest stdout
+log_type information
+log_dest stderr
 {user}
 """
 
@@ -54,10 +60,17 @@ class Mosquitto:
         self._settings.write_text(_SETTINGS.format(port=self.port, data=data, user=user) + more)
 
     def start(self) -> None:
-        """Start, and return when it accepts connections."""
+        """Start, and return when this very broker accepts connections. Whatever holds its port for a moment is waited for."""
         command = [self._program, "-c", str(self._settings)]
-        self._server = ServerProcess(command, self.folder / "mosquitto.log", cwd=self.folder)
-        self._server.wait_ready(lambda: listens(self.port), 60)
+
+        def is_up() -> bool:
+            if self._server is None or not self._server.alive():
+                assert self._server is None or TAKEN in self._server.words(), self._server.words()[-3000:]
+                self._server = ServerProcess(command, self.folder / "mosquitto.log", cwd=self.folder)
+            return RUNNING.search(self._server.words()) is not None and listens(self.port)
+
+        self._server = None
+        eventually(is_up, STARTS_WITHIN_S, every=0.02)
 
     def stop(self) -> None:
         """It ends by itself, its sessions on disk."""

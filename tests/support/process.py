@@ -25,6 +25,7 @@ class ServerProcess:
                  cwd: Path | None = None, ending: signal.Signals = signal.SIGTERM, **more: Any) -> None:  # fmt: skip
         self.log = log
         self._ending = ending
+        self._gone = False
         with log.open("ab") as sink:
             self._seen = sink.tell()
             self.process = subprocess.Popen(
@@ -90,7 +91,10 @@ class ServerProcess:
         os.killpg(self.process.pid, signal.SIGCONT)
 
     def _kill_group(self) -> None:
-        """The group, and what of its descendants has left the group (PostgreSQL's processes do)."""
+        """The group, and what of its descendants has left the group (PostgreSQL's processes do). Once: its number may be another's later."""
+        if self._gone:
+            return
+        self._gone = True
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.process.pid).children(recursive=True)
             with contextlib.suppress(ProcessLookupError):
