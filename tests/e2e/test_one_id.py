@@ -16,6 +16,9 @@ from tests.support.chain import Chain
 from tests.support.waiting import eventually
 
 SPEED, LENGTH_S = 8.0, 900.0
+ALARMED = """select a.machine, n.stream, n.first, p.serial, p.raw_number
+    from alarm a join alarm_cause c on c.alarm = a.id and c.kind = 'anomaly' join anomaly n on n.id = c.id
+    cross join parts_in_span(a.machine, to_ts(n.began), to_ts(coalesce(n.ended, n.began + 60000000000))) p order by a.since"""
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +34,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 def test_from_the_alarm_to_the_raw_frame(chain: Chain) -> None:
-    eventually(lambda: chain.ask("select id from alarm"), 30)
-    alarms = chain.ask(
-        "select a.id, c.id, a.machine from alarm a join alarm_cause c on c.alarm = a.id where c.kind = 'anomaly' order by a.since"
-    )
-    assert alarms, "nothing was found in a quarter of an hour with a worn tool"
-    parts: list[tuple[str, int]] = []
-    for _, anomaly, machine in alarms:
-        (stream, first, began, ended) = chain.ask(
-            "select stream, first, began, coalesce(ended, began + 60000000000) from anomaly where id = %s", anomaly
-        )[0]
-        parts = chain.ask(
-            "select serial, raw_number from parts_in_span(%s, to_ts(%s), to_ts(%s))", machine, began, ended
-        )
-        if parts:
-            break
-    assert parts, "no parts were made in the span of any anomaly"
-    serial, raw = parts[0]
+    # A quarter of an hour with a worn tool: an alarm about an anomaly in whose span parts were made (detector and alarms follow the record).
+    machine, stream, first, serial, raw = eventually(lambda: chain.ask(ALARMED), 60, every=0.5)[0]
     with connect(chain.plant, "ui") as conn:
         (unit,) = resolve(conn, serial)
         step = next(step for step in history(conn, unit) if step.raw_number == raw)

@@ -71,7 +71,7 @@ class Site:
         assert self.core.intake.has_room()
 
     def lose_power(self) -> None:
-        self.core.commit.stop(5)  # its thread ends: either all is written or the disk lets it not
+        self.core.commit.stop(60)  # its thread ends: either all is written or the disk lets it not
         self.look()
         self.core.lock.release()
         self.disk.crash()
@@ -106,7 +106,7 @@ def test_what_was_confirmed_is_kept(tmp_path: Path, rng: random.Random, sizes: S
     assert site.core.spool.corrupt == 0
     assert site.confirmed == site.given
     assert "" in site.told, "what was told to be full was told to have room again"
-    site.core.close(5)
+    site.core.close(60)
     site.disk.close()
 
 
@@ -127,7 +127,7 @@ def test_a_disk_that_stays_read_only_stops_neither_reading_nor_the_forwarder(tmp
     eventually(lambda: not site.core.intake.has_room(), 10)
     site.settle()
     assert site.core.spool.trim(done) >= segments - 1
-    site.core.close(5)
+    site.core.close(60)
     site.disk.close()
 
 
@@ -140,5 +140,5 @@ def test_a_spool_on_a_disk_that_cannot_be_written_says_so_and_opens_when_it_can(
         disk.heal()
     core = Core(tmp_path, "gw", "0", disk=disk)
     assert core.opening.previous_epoch is None
-    core.close(5)
+    core.close(60)
     disk.close()

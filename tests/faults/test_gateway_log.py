@@ -26,13 +26,13 @@ from tests.support.log_reader import LogReader
 from tests.support.parts import PartProcess
 from tests.support.proxy import Proxy
 from tests.support.sizes import Sizes
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patient
 
 MACHINES = [f"M{n}" for n in range(4)]
 AT_ONCE = 25
 LIVE_AGAIN_S = 5.0
-SLOW = 4
-"""How much slower than a plant's this machine may be by turns."""
+PUT_S = 2.0
+"""Both on a machine of its own; a source that waits for the log waits for as long as it is away."""
 MEMORY_MB = 120
 """The client's queue may hold 64 MiB; the spool holds the rest."""
 
@@ -92,7 +92,7 @@ class Plant:
         """Wait until ``counter`` of every machine is on the log, with all numbers before it."""
         streams = [self.gateway.intake.stream(machine, "signals") for machine in MACHINES]
         try:
-            reader.read(lambda seen: all(seen.expected(stream) > counter for stream in streams), LIVE_AGAIN_S * SLOW)
+            reader.read(lambda seen: all(seen.expected(stream) > counter for stream in streams), patient(LIVE_AGAIN_S))
             assert reader.holes == {}
         finally:
             reader.close()
@@ -172,7 +172,7 @@ def test_an_outage_of_kafka_costs_nothing(
             eventually(lambda: time.monotonic() - began > length, length + 60)
             assert plant.said > said, "the sources went on"
             if length > 6:
-                assert not plant.gateway.link.connected, "and the gateway says that the log is away"
+                eventually(lambda: not plant.gateway.link.connected)  # and the gateway says that the log is away
 
         fault(kafka, proxy, outage)
         reader = plant.reader()
@@ -190,6 +190,6 @@ def test_an_outage_of_kafka_costs_nothing(
     )
     assert stored == {machine: [(n, n) for n in range(1, said + 1)] for machine in MACHINES}
     assert gaps == (0,)
-    assert plant.slowest < 1.0 * SLOW, "a source has waited for the log"
-    assert live_again < LIVE_AGAIN_S * SLOW
+    assert plant.slowest < patient(PUT_S), "a source has waited for the log"
+    assert live_again < patient(LIVE_AGAIN_S)
     assert grown < MEMORY_MB

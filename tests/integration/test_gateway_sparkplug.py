@@ -33,7 +33,7 @@ DEADLINE_S = 30.0
 
 def source(port: int, intake: FakeIntake, **more: Any) -> SparkplugHost:
     raw = {
-        "type": "sparkplug", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "retry": "200ms", "timeout": "5s", "reorder": "500ms",
+        "type": "sparkplug", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "retry": "200ms", "timeout": "20s", "reorder": "500ms",
         "rebirth": "300ms", "group_ids": ["plant"], "metrics": [{"filter": "State", "as": "state"}],
     }  # fmt: skip
     return SparkplugHost("src", strict(raw | more, SparkplugSource, "x"), intake, Path())
@@ -123,7 +123,7 @@ def test_a_node_that_was_born_before_the_host_came_is_asked_for_its_birth(mosqui
 def test_lost_reordered_and_repeated_messages(mosquitto: Mosquitto, edge: Edge) -> None:
     async def test() -> None:
         intake = FakeIntake()
-        async with running(source(mosquitto.port, intake)) as host:
+        async with running(source(mosquitto.port, intake, reorder="3s")) as host:
             await asyncio.to_thread(edge.start)
             edge.measure(5)
             edge.shuffle([2, 0, 1, 3])

@@ -66,7 +66,7 @@ def test_a_subscriber_gets_the_ledger(broker: Broker, tmp_path: Path) -> None:
     """With mosquitto even what the line does before anybody listens: it waits. amqtt cannot say, so the subscriber is first."""
     settings = PlantSettings(
         seed=2, speed=20.0, calm=True, machines=("OP80",), broker=f"mqtt://127.0.0.1:{broker.port}", ports=plant_ports(),
-        ledger=tmp_path / "ledger", mqtt="5" if broker.is_mosquitto else "3.1.1", length=Duration(150.0), wait=Duration(20.0),
+        ledger=tmp_path / "ledger", mqtt="5" if broker.is_mosquitto else "3.1.1", length=Duration(150.0), wait=Duration(300.0),
     )  # fmt: skip
     subscriber = None if broker.is_mosquitto else Subscriber(broker.port)
     assert subscriber is None or subscriber.ready.wait(60)
@@ -104,7 +104,7 @@ def test_an_offline_session_loses_nothing_at_our_mosquitto(tmp_path: Path) -> No
             publisher.publish("plant/OP30/signal/x", msgspec.json.encode({"ts": n, "v": n}), qos=1) for n in range(1200)
         ]
         for message in messages:
-            message.wait_for_publish(10)
+            message.wait_for_publish(60)
         publisher.disconnect()
         publisher.loop_stop()
         found.stop()

@@ -55,7 +55,7 @@ def said(folder: Path) -> set[tuple[str, int, Any]]:
 
 def plant(folder: Path, broker: str, seconds: float) -> PlantSettings:
     return PlantSettings(seed=2, speed=20.0, calm=True, machines=("OP30",), broker=broker, ports=plant_ports(),
-                         ledger=folder / "ledger", length=Duration(seconds), wait=Duration(30.0))  # fmt: skip
+                         ledger=folder / "ledger", length=Duration(seconds), wait=Duration(300.0))  # fmt: skip
 
 
 @pytest.mark.parametrize("program", [None, ""], ids=["mosquitto", "amqtt"])

@@ -33,7 +33,7 @@ class Chain:
     """``speed``: how much faster the machines live; ``length``: seconds of plant time; ``parts``: what runs beside the machines."""
 
     def __init__(self, folder: Path, *, speed: float, length: float, faults: Sequence[str] = (), seed: int = 3, log: str = "", dsn: str = "",
-                 broker: str = "", parts: Sequence[str] = ("store", "detect", "trace", "alerts"), extra: str = "", wait: float = 60.0) -> None:  # fmt: skip
+                 broker: str = "", parts: Sequence[str] = ("store", "detect", "trace", "alerts"), extra: str = "", wait: float = 600.0) -> None:  # fmt: skip
         self.folder, self.embedded = folder, not log
         addresses = (f'[log]\nbootstrap = "{log}"\n' if log else "") + (f'[store]\ndsn = "{dsn}"\n' if dsn else "")
         ports, start = plant_ports(), datetime.now(UTC).replace(microsecond=0).isoformat()
