@@ -87,7 +87,7 @@ def _time(text: str, where: str) -> int:
     try:
         return round(float(text) * 1e9)
     except ValueError:
-        pass
+        pass  # no number of seconds: then a date
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError as error:

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.support.ports import free_port
-from tests.support.process import ServerProcess
+from tests.support.process import Killable, ServerProcess
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
@@ -89,7 +89,7 @@ def available() -> bool:
     return java() is not None and any((CACHE / "libs").glob("kafka-server-*.jar"))
 
 
-class KafkaNode:
+class KafkaNode(Killable):
     """One node with its data in ``folder``. Ports stay the same over restarts, the cluster id too. Not thread-safe."""
 
     def __init__(self, folder: Path) -> None:
@@ -99,7 +99,6 @@ class KafkaNode:
         self.bootstrap = f"127.0.0.1:{self._port}"
         self._far, self._near = free_port(), free_port()
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        self._server: ServerProcess | None = None
         self._format()
 
     def start(self, timeout: float = READY_WITHIN_S) -> None:
@@ -114,31 +113,10 @@ class KafkaNode:
         if self._server is not None:
             self._server.stop(120)
 
-    def kill(self) -> None:
-        """kill -9."""
-        if self._server is not None:
-            self._server.kill()
-
     def restart(self, timeout: float = READY_WITHIN_S) -> None:
         """Start again on the same data and ports."""
         self.stop()
         self.start(timeout)
-
-    def freeze(self) -> None:
-        """The broker hangs: connections stay open and nothing answers, until `thaw`."""
-        assert self._server is not None
-        self._server.freeze()
-
-    def thaw(self) -> None:
-        assert self._server is not None
-        self._server.thaw()
-
-    def alive(self) -> bool:
-        return self._server is not None and self._server.alive()
-
-    def words(self) -> str:
-        """What the node has logged since its last start."""
-        return "" if self._server is None else self._server.words()
 
     def proxy(self) -> Proxy:
         """A network of its own for some of the clients: bootstrap with its ``address``, and the node keeps them on it."""

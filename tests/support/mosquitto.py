@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from tests.support.ports import free_port, listens
-from tests.support.process import ServerProcess
+from tests.support.process import Killable, ServerProcess
 from tests.support.waiting import eventually
 
 MISSING = "mosquitto is not installed: run tools/install-test-tools mosquitto (or leave the tests out by SHINKEI_TEST_WITHOUT=mosquitto)"
@@ -41,7 +41,7 @@ def program() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-class Mosquitto:
+class Mosquitto(Killable):
     """One broker with its data in ``folder``; ``url`` stays the same over restarts. ``more``: further lines of its settings."""
 
     def __init__(self, folder: Path, more: str = "") -> None:
@@ -51,7 +51,6 @@ class Mosquitto:
         self.folder = folder
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._server: ServerProcess | None = None
         data = folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         # As root the broker would become another user, who may not write here.
@@ -77,26 +76,6 @@ class Mosquitto:
         if self._server is not None:
             self._server.stop(60)
 
-    def kill(self) -> None:
-        """kill -9: what it had not written is gone."""
-        if self._server is not None:
-            self._server.kill()
-
     def restart(self) -> None:
         self.stop()
         self.start()
-
-    def freeze(self) -> None:
-        """It hangs, until `thaw`."""
-        assert self._server is not None
-        self._server.freeze()
-
-    def thaw(self) -> None:
-        assert self._server is not None
-        self._server.thaw()
-
-    def alive(self) -> bool:
-        return self._server is not None and self._server.alive()
-
-    def words(self) -> str:
-        return "" if self._server is None else self._server.words()

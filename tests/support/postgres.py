@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from tests.support.ports import free_port
-from tests.support.process import ServerProcess
+from tests.support.process import Killable, ServerProcess
 
 MISSING = "no PostgreSQL server under /usr/lib/postgresql: run tools/install-test-tools postgres (or leave the tests out by SHINKEI_TEST_WITHOUT=postgres)"
 OLDEST = 15
@@ -72,11 +72,12 @@ def fresh_database(admin_dsn: str, template: str = "template0") -> str:
     return psycopg.conninfo.make_conninfo(admin_dsn, dbname=name)
 
 
-class DebianPostgres:
+class DebianPostgres(Killable):
     """The distribution's server with its data in ``folder``: superuser ``postgres`` with a password, TCP on loopback and a socket.
 
     As root it runs as Debian's user ``postgres`` (PostgreSQL refuses root). That user can't reach a test's own folder, and pytest closes
     its folders again whenever another run starts; so the data then is in a folder of its own, which `close` removes.
+    `freeze` stops the main process alone: it accepts (the kernel does) and never answers, and the sessions there are go on.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
@@ -85,7 +86,6 @@ class DebianPostgres:
         self._programs, self.folder = found, folder
         self.port = free_port()
         self._settings = _SETTINGS | (settings or {})
-        self._server: ServerProcess | None = None
         self._password = uuid.uuid4().hex
         self._as = _unprivileged()
         self._home = Path(tempfile.mkdtemp(prefix="shinkei-postgres-")) if self._as else folder
@@ -114,11 +114,6 @@ class DebianPostgres:
         if self._server is not None:
             self._server.stop(120)
 
-    def kill(self) -> None:
-        """kill -9 of the server and all its sessions."""
-        if self._server is not None:
-            self._server.kill()
-
     def close(self) -> None:
         """Stop, and remove the data when it is not in ``folder``."""
         self.stop()
@@ -128,18 +123,6 @@ class DebianPostgres:
     def restart(self) -> None:
         self.stop()
         self.start()
-
-    def freeze(self) -> None:
-        """The server accepts (the kernel does) and never answers, until `thaw`. Only the main process: sessions go on."""
-        assert self._server is not None
-        self._server.freeze()
-
-    def thaw(self) -> None:
-        assert self._server is not None
-        self._server.thaw()
-
-    def alive(self) -> bool:
-        return self._server is not None and self._server.alive()
 
     def new_database(self, template: str = "template0") -> str:
         """An empty database; its DSN as superuser."""

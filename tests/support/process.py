@@ -105,3 +105,30 @@ class ServerProcess:
             psutil.wait_procs(family, timeout=60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+
+class Killable:
+    """What tests do to a server that its ``start`` put into ``_server``, whichever server it is."""
+
+    _server: ServerProcess | None = None
+
+    def alive(self) -> bool:
+        return self._server is not None and self._server.alive()
+
+    def words(self) -> str:
+        """What it has said since its last start."""
+        return "" if self._server is None else self._server.words()
+
+    def kill(self) -> None:
+        """kill -9 of all of it: what it had not written is gone."""
+        if self._server is not None:
+            self._server.kill()
+
+    def freeze(self) -> None:
+        """It hangs: connections stay open and nothing answers, until `thaw`."""
+        assert self._server is not None
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        assert self._server is not None
+        self._server.thaw()

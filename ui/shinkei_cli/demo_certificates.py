@@ -47,7 +47,7 @@ def _identities(folder: Path, names: Sequence[str], organization: str, now: date
         if all(days_left(one.certificate, now) > RENEW_DAYS for one in found):
             return found
     except (OSError, CertificateInvalid):
-        pass
+        pass  # the first start, or a file that somebody spoiled: all are made anew
     made: list[Identity] = []
     for name in names:
         made.append(
