@@ -199,7 +199,7 @@ def test_an_interrupted_change_is_finished_at_the_next_start(tmp_path: Path) -> 
 
 
 def test_what_is_decoded_is_what_was_said(tmp_path: Path) -> None:
-    """The helper above reads what the forwarder sends; the spool holds the same."""
+    """What is read above is what the forwarder sends; the spool holds the same."""
     core = opened(tmp_path)
     say(core, 1, 4)
     batch = core.spool.read(core.spool.begin())

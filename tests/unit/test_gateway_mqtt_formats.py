@@ -67,6 +67,14 @@ def test_broken_cbor_is_refused(raw: str) -> None:
         cbor.decoded(bytes.fromhex(raw))
 
 
+@pytest.mark.parametrize("where", ["a1{n}01", "a26176016174{n}", "a3617601617401" + "6173{n}", "81{n}"])
+def test_a_number_of_ten_thousand_digits_is_refused_wherever_it_stands(where: str) -> None:
+    """Python refuses to write such a number, with an error that would have ended the connection again and again."""
+    payload = bytes.fromhex(where.replace("{n}", "c2591000" + "ff" * 0x1000))
+    with pytest.raises(BadInput):
+        take(payload, format="cbor", signal="n", value="/v", time="/t", status="/s")
+
+
 def test_text_is_a_number_only_by_json_s_grammar() -> None:
     texts = [b"3.5", b" 7\n", b"-1e3", b"007", b"+5", b"TRUE", b"nan", b"SN 42"]
     assert [decoder("text")(each) for each in texts] == [3.5, 7, -1000.0, "007", "+5", True, "nan", "SN 42"]

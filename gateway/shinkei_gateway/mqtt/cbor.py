@@ -12,6 +12,8 @@ from typing import Any
 from shinkei_events.errors import BadField
 
 MOST_DEPTH = 32
+MOST_BIGNUM_BYTES = 128
+"""Of a bignum (the largest double has 128): Python does not write numbers of more than 4300 digits, not even into an error's text."""
 _BREAK = object()
 _FLOATS = {25: (2, ">e"), 26: (4, ">f"), 27: (8, ">d")}
 _SIMPLE: dict[int, Any] = {20: False, 21: True, 22: None, 23: None}
@@ -125,8 +127,11 @@ def _tagged(tag: int, value: Any) -> Any:
     """Bignums (tags 2, 3) become numbers; of all other tags the content stays (0 and 1 are times as text and seconds)."""
     if tag in (2, 3) and isinstance(value, str):
         try:
-            number = int.from_bytes(base64.b64decode(value, validate=True), "big")
+            raw = base64.b64decode(value, validate=True)
         except ValueError as error:
             raise BadField("$", value, "bytes in a CBOR bignum") from error
+        if len(raw) > MOST_BIGNUM_BYTES:
+            raise BadField("$", value[:60], f"a CBOR bignum of at most {MOST_BIGNUM_BYTES} bytes")
+        number = int.from_bytes(raw, "big")
         return number if tag == 2 else -1 - number
     return value
