@@ -20,6 +20,7 @@ from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_store.access import OWNER, SCHEMA, read_access
 from shinkei_store.telemetry import RoleNotUsed
+from shinkei_store.zero_character import replace_zeros
 
 PARTS = ("store", "trace", "detect", "alerts", "ui")
 READER_TIMEOUT_MS = 15_000
@@ -72,6 +73,7 @@ def reader_pool(plant: PlantFile, part: str, *, max_size: int = 8) -> Connection
     """
 
     def configure(connection: psycopg.Connection[Any]) -> None:
+        replace_zeros(connection)
         take_role(connection, part)
         connection.execute("select set_config('statement_timeout', %s, false)", [str(READER_TIMEOUT_MS)])
         connection.execute("select set_config('default_transaction_read_only', 'on', false)")
@@ -112,8 +114,10 @@ def _find_schema(connection: psycopg.Connection[Any]) -> None:
 
 def _dial(plant: PlantFile, name: str) -> psycopg.Connection[Any]:
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             conninfo(plant), autocommit=True, application_name=name, connect_timeout=CONNECT_TIMEOUT_S
         )
     except psycopg.OperationalError as error:
         raise NotConnected(f"the database: {str(error).strip()}") from error
+    replace_zeros(connection)
+    return connection
