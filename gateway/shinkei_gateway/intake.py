@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from shinkei_events.codec import check, decode, encode
+from shinkei_events.codec import MAX_NAME, check, decode, encode
 from shinkei_events.errors import BadInput
 from shinkei_events.frames import MAX_BYTES, MAX_VALUES
 from shinkei_events.identity import FIRST_NUMBER, KINDS, Kind, StreamId, gap_id
@@ -307,6 +307,8 @@ class Intake:
             payload = encode(event)
             ce_type = type_of(event).ce_type
             decode(ce_type, payload)  # building a struct checks no types
+            if len(payload) > 2 * MAX_BYTES:
+                raise BadInput(f"an event of {len(payload)} bytes; no record is bigger than {2 * MAX_BYTES}")
         except (BadInput, TypeError, msgspec.MsgspecError, OverflowError) as error:
             self._refuse(item, repr(item.fields).encode(), str(error), out)
             return False
@@ -320,7 +322,7 @@ class Intake:
         now = self._clock()
         fields = {
             "source": f"{self._gateway}/{self._shard}",
-            "where": where,
+            "where": where[:MAX_NAME],
             "reason": reason,
             "raw": raw[:65_536],
             "content_type": "text/plain",

@@ -15,11 +15,15 @@ import msgspec
 from shinkei_events.errors import BadField
 from shinkei_events.identity import FIRST_NUMBER
 from shinkei_events.model.frame import Frame
-from shinkei_events.model.numbered import Numbered
+from shinkei_events.model.machine import MachineStateChanged, SetupChanged
+from shinkei_events.model.numbered import Numbered, SignalDescribed
+from shinkei_events.model.operation import Operation
 from shinkei_events.registry import EVENT_TYPES, event_type, type_of
 
 TIME_MIN, TIME_MAX = 0, 4_102_444_800_000_000_000  # 1970-01-01 … 2100-01-01 in ns
 MAX_NUMBER = 1 << 62
+MAX_NAME = 500
+"""Characters of a name: of signals and units, which are keys in the database (an index row holds 2704 bytes), and of what frames repeat."""
 
 _packer = msgspec.msgpack.Encoder()
 _jsoner = msgspec.json.Encoder()
@@ -67,6 +71,7 @@ def check(event: msgspec.Struct) -> None:
     if isinstance(event, Numbered):
         _within("$.number", event.number, FIRST_NUMBER, MAX_NUMBER)
         _within("$.signals", event.signals, 0, MAX_NUMBER)
+    _check_names(event)
     for name in _TIMES.get(type(event), ()):
         value = getattr(event, name)
         if value is not None:
@@ -75,8 +80,24 @@ def check(event: msgspec.Struct) -> None:
         _finite(f"$.{name}", getattr(event, name))
 
 
+def _check_names(event: msgspec.Struct) -> None:
+    for name in _NAMES.get(type(event), ()):
+        _short(f"$.{name}", getattr(event, name))
+    if isinstance(event, Operation):
+        for field, units in (("inputs", event.inputs), ("outputs", event.outputs)):
+            for at, unit in enumerate(units):
+                _short(f"$.{field}[{at}].id", unit.id)
+
+
+def _short(path: str, name: str | None) -> None:
+    if name is not None and len(name) > MAX_NAME:
+        raise BadField(path, name, f"at most {MAX_NAME} characters")
+
+
 def _check_frame(frame: Frame) -> None:
     count = len(frame.v)
+    for at, name in enumerate(frame.channels):
+        _short(f"$.channels[{at}]", name)
     _within("$.first", frame.first, FIRST_NUMBER, MAX_NUMBER)
     _within("$.production", frame.production, 0, MAX_NUMBER)
     _within("$.t0", frame.t0, TIME_MIN, TIME_MAX)
@@ -165,4 +186,9 @@ _LOOSE = {
     )
     for e in EVENT_TYPES
     if e.struct is not Frame
+}
+_NAMES: dict[type[msgspec.Struct], tuple[str, ...]] = {
+    SignalDescribed: ("name",),
+    SetupChanged: ("unit", "slot"),
+    MachineStateChanged: ("product", "recipe", "tool"),
 }

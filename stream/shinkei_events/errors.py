@@ -30,12 +30,13 @@ class BadInput(ShinkeiError):
 
 
 class BadField(BadInput):
-    """One field is wrong. ``path`` is like ``$.readings[2].value``."""
+    """One field is wrong. ``path`` is like ``$.readings[2].value``. Its text is short, however long what came in is."""
 
     def __init__(self, path: str, value: object, expected: str) -> None:
-        self.path, self.value, self.expected = path, value, expected
+        self.path, self.value, self.expected = path[:300], value, expected[:300]
         shown = repr(value)
-        super().__init__(f"{path}: {shown if len(shown) <= 120 else shown[:117] + '...'} is not allowed; {expected}")
+        shown = shown if len(shown) <= 120 else shown[:117] + "..."
+        super().__init__(f"{self.path}: {shown} is not allowed; {self.expected}")
 
 
 class UnknownType(BadInput):

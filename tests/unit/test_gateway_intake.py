@@ -181,3 +181,21 @@ def test_no_record_is_bigger_than_a_broker_takes(bench: Bench) -> None:
     assert all(frame.count <= 5 for frame in frames)
     (refused,) = [event for event in bench.events() if isinstance(event, Quarantined)]
     assert "600" in refused.reason
+
+
+def test_what_no_record_can_hold_and_names_that_are_no_names_go_to_quarantine(bench: Bench) -> None:
+    """The log takes no record of more than 1 MiB and the database no key of more than 2704 bytes: both would stand still for good."""
+    long = "".join(chr(0x4E00 + n % 5000) for n in range(200_000))
+    bench.put(
+        Draft("M", T, T, Operation, OPERATION | {"to": long}),
+        Draft("M", T, T, Operation, OPERATION | {"outputs": [{"id": long[:501], "type": "serial"}]}),
+        state(1, long), state(2, "HELD", product=long[:501]), state(3, "EXECUTE"),
+        reading(4, 1.0, channel=long), reading(4, 2.0, channel=long[:500]), reading(5, long), reading(6, 3.0),
+    )  # fmt: skip
+    kept = [event for event in bench.events() if not isinstance(event, Quarantined)]
+    refused = [event for event in bench.events() if isinstance(event, Quarantined)]
+    assert len(refused) == 6
+    assert all(len(each.reason) < 1_000 and len(each.where) <= 500 for each in refused)
+    assert [event.state for event in kept if isinstance(event, MachineStateChanged)] == ["EXECUTE"]
+    values = [value for event in kept if isinstance(event, Frame) for _, _, _, value, _, _ in readings(event)]
+    assert values == [2.0, 3.0]
