@@ -56,7 +56,7 @@ def run_settings(settings: PlantSettings, folder: Path, stop: threading.Event) -
     try:
         if broker is not None:
             broker.start()
-        asyncio.run(Plant(settings, health, broker, stop).live())
+        asyncio.run(Plant(settings, folder, health, broker, stop).live())
     except OSError as error:
         raise NotConnected(f"the plant cannot listen: {error}; choose other ports in [plant] ports") from error
     finally:
@@ -73,10 +73,12 @@ def _broker(settings: PlantSettings, folder: Path) -> Broker | None:
 
 
 class Plant:
-    """One process's share of the line. ``broker``: the one started here, watched while the line lives."""
+    """One process's share of the line. ``folder``: where devices keep what outlives them. ``broker``: the one started here, watched while the line lives."""
 
-    def __init__(self, settings: PlantSettings, health: Health, broker: Broker | None, stop: threading.Event) -> None:
-        self._settings, self._health, self._broker, self._stop = settings, health, broker, stop
+    def __init__(
+        self, settings: PlantSettings, folder: Path, health: Health, broker: Broker | None, stop: threading.Event
+    ) -> None:
+        self._settings, self._folder, self._health, self._broker, self._stop = settings, folder, health, broker, stop
         self._truth = TruthWriter(settings.truth) if settings.truth is not None else None
         self._ledger = Ledger(settings.ledger) if settings.ledger is not None else None
         self._began = time.monotonic()
@@ -151,7 +153,7 @@ class Plant:
         settings = self._settings
         url = settings.broker or f"mqtt://{settings.host}:{settings.port('broker')}"
         if MACHINE[name].protocol == "sparkplug":
-            return SparkplugDevice(name, url)
+            return SparkplugDevice(name, url, self._folder)
         if MACHINE[name].protocol == "mqtt":
             return MqttDevice(name, url, version5=self._broker.is_mosquitto if self._broker else settings.mqtt == "5")
         keys = Keys(settings.pki, name) if settings.pki is not None else None

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from shinkei_events.runfile import write_atomic
 from shinkei_plant.catalog import MS, SIGNALS
 from shinkei_plant.ledger import body
 from shinkei_plant.records import EnergyCounter, OperationDone, Record, SetupChange, SignalSample, StateChange
@@ -28,10 +30,30 @@ _RETRY_S = 0.3
 _encode = msgspec.json.Encoder().encode
 
 
-class SparkplugDevice:
-    """One machine's device; ``url`` like ``mqtt://127.0.0.1:1883``."""
+class Sessions:
+    """bdSeq of an edge node's sessions, counted up from CONNECT to CONNECT (Sparkplug 3.0, tck-id-topics-nbirth-bdseq-increment).
 
-    def __init__(self, machine: str, url: str) -> None:
+    ``last`` is kept in ``file`` before it is used, so that the count also goes on after a kill -9. ``is_used``: there was a CONNECT with it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.last, self.is_used = 255, True
+        with contextlib.suppress(OSError, ValueError):
+            self.last = int(file.read_text()) % 256
+
+    def next(self) -> int:
+        """The bdSeq of the next session's will and birth; the same again until `is_used`. Raises OSError when it cannot be kept."""
+        if self.is_used:
+            self.last, self.is_used = (self.last + 1) % 256, False
+            write_atomic(self._file, f"{self.last}\n".encode())
+        return self.last
+
+
+class SparkplugDevice:
+    """One machine's device; ``url`` like ``mqtt://127.0.0.1:1883``; ``folder``: where it keeps the bdSeq of its last session."""
+
+    def __init__(self, machine: str, url: str, folder: Path) -> None:
         parts = urlsplit(url)
         self.machine, self._host, self._port = machine, parts.hostname or "127.0.0.1", parts.port or 1883
         self._properties = {
@@ -47,7 +69,9 @@ class SparkplugDevice:
         self._stop = threading.Event()
         self._online = threading.Event()
         self._live = self._born = self._asked = False
-        self._online_since = self._bdseq = self._seq = 0
+        self._online_since = self._seq = 0
+        self._sessions = Sessions(folder / f"{node_of(machine)}.bdseq")
+        self._bdseq = self._sessions.last
         self._thread = threading.Thread(target=self._run, name=f"sparkplug-{machine}", daemon=True)
 
     # ---- the sink ------------------------------------------------------------------------------------------------------
@@ -84,16 +108,18 @@ class SparkplugDevice:
             self._online.clear()
             with self._lock:  # what was to be said live is history now
                 self._waiting = deque((metrics, False) for metrics, _ in self._waiting)
-            self._born, self._bdseq = False, (self._bdseq + 1) % 256
+            self._born = False
             self._stop.wait(_RETRY_S)
 
     def _session(self) -> None:
         """One MQTT session with its own will; ends when it is lost, or when the host says that it is offline."""
+        self._bdseq = self._sessions.next()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"shinkei-plant-{node_of(self.machine)}")
         client.will_set(self._topic("NDEATH"), self._death(), 1)
         client.on_connect, client.on_message = self._connected, self._heard
         left = False
         client.connect(self._host, self._port, keepalive=15)
+        self._sessions.is_used = True
         while not self._stop.is_set() and client.loop(_BREATH_S) == mqtt.MQTT_ERR_SUCCESS:
             if self._born and not self._online.is_set():
                 left = True  # tck-id-operational-behavior-edge-node-termination-host-offline

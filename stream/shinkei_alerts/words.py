@@ -15,6 +15,17 @@ _AGAINST = {"ja": "{signal} {observed} (通常 {reference})", "en": "{signal} {o
 _NO_DATA = {"ja": "データなし", "en": "no data"}
 _QUALITY = {"ja": "データ品質", "en": "data quality"}
 _ACTION = {"ja": "対処", "en": "do"}
+_STATES = {
+    "HOLDING": {"ja": "一時停止", "en": "held"},
+    "HELD": {"ja": "一時停止", "en": "held"},
+    "SUSPENDING": {"ja": "前後工程待ち", "en": "waiting"},
+    "SUSPENDED": {"ja": "前後工程待ち", "en": "waiting"},
+    "STOPPING": {"ja": "停止", "en": "stopped"},
+    "STOPPED": {"ja": "停止", "en": "stopped"},
+    "ABORTING": {"ja": "故障", "en": "fault"},
+    "ABORTED": {"ja": "故障", "en": "fault"},
+}
+"""What people call the states that stop a machine; others are said by their PackML names."""
 _LATE = {"ja": "{minutes} 分前から", "en": "{minutes} min ago"}
 LATE_NS = 60 * 10**9
 """A page about something that began longer ago comes late, and is sent only if it still holds."""
@@ -57,16 +68,19 @@ def of_state(
     reasons: Titles,
     languages: tuple[str, ...],
 ) -> dict[str, str]:
-    """Title, and the reason in the plant's words; the state where the machine gives no reason."""
+    """Title, and the reason in the plant's words; where the machine gives none, the state, unless the condition is of this one alone."""
     found = {}
     for language in languages:
         title = _title(condition, language, event.machine, _NO_DATA if event.state == "NO_DATA" else {})
-        reason = reasons.get(event.reason or "", {}).get(language) or event.reason
-        why = reason or (
-            "" if event.state == "NO_DATA" else event.state
-        )  # the title says that already, in people's words
+        why = reasons.get(event.reason or "", {}).get(language) or event.reason
+        if not why and not (condition.title.get(language) and condition.states == [event.state]):
+            why = "" if event.state == "NO_DATA" else _state(event.state, language)
         found[language] = f"{title}: {why}" if why else title
     return found
+
+
+def _state(state: str, language: str) -> str:
+    return _say(_STATES[state], language) if state in _STATES else state
 
 
 def page(alarm: Alarm, condition: Condition | None, language: str, now: int, zone: tzinfo = UTC) -> tuple[str, str]:

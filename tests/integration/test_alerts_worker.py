@@ -185,7 +185,7 @@ def test_pages_go_to_every_target_and_back_off_where_they_are_not_taken(house: H
         (1, True, True)
     ]
     (line,) = (plant.dir / "pages.jsonl").read_text().splitlines()
-    assert json.loads(line)["title"] == "P1 M1 aborted: ABORTED"
+    assert json.loads(line)["title"] == "P1 M1 aborted"
 
 
 def test_nobody_is_paged_about_what_somebody_has_seen(house: House, plant: PlantFile) -> None:

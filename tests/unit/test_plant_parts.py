@@ -29,6 +29,7 @@ from shinkei_plant.parts import campaign
 from shinkei_plant.records import OperationDone
 from shinkei_plant.sample import ENDPOINTS, plant_toml
 from shinkei_plant.settings import PlantSettings
+from shinkei_plant.sparkplug_device import Sessions
 from shinkei_plant.truth import TruthWriter
 
 S = 10**9
@@ -269,3 +270,17 @@ def test_no_two_starts_share_a_serial() -> None:
     names = {campaign(ORIGIN + seconds * S) for seconds in range(5000)}
     assert len(names) == 5000
     assert all(len(name) == 6 for name in names)
+
+
+# ---- the Sparkplug device ----------------------------------------------------------------------------------------------------
+def test_bdseq_goes_on_after_a_kill_and_counts_sessions_not_attempts(tmp_path: Path) -> None:
+    file = tmp_path / "OP30-edge.bdseq"
+    sessions = Sessions(file)
+    assert (sessions.next(), sessions.next()) == (0, 0), "nobody was connected to with the first"
+    sessions.is_used = True
+    assert sessions.next() == 1
+    assert Sessions(file).next() == 2, "whether there was a CONNECT is not known after a kill"
+    file.write_text("255\n")
+    assert Sessions(file).next() == 0
+    file.write_text("what")
+    assert Sessions(file).next() == 0
