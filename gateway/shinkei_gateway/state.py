@@ -94,7 +94,7 @@ class MachineState:
 
     def _tell(self, time: int, fields: dict[str, str | None], newest: int) -> StateSaid | None:
         self._now |= fields
-        if self._now.get("state") is None or self._now == self._told:
+        if self._now.get("state") is None or (self._told is not None and _said(self._now) == _said(self._told)):
             return None
         if self._told is None and time <= self._told_time:
             time = newest
@@ -104,3 +104,8 @@ class MachineState:
             state=now["state"], ts=self._told_time, reason=now.get("reason"), product=now.get("product"),  # type: ignore[arg-type]
             recipe=now.get("recipe"), tool=now.get("tool"), code=now.get("code"),
         )  # fmt: skip
+
+
+def _said(fields: dict[str, str | None]) -> dict[str, str]:
+    """What is known; a companion that is empty says no more than one that was never heard of."""
+    return {role: value for role, value in fields.items() if value is not None}

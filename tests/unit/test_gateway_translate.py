@@ -195,6 +195,17 @@ def test_state_and_companions_written_together_are_one_change() -> None:
     assert machine.say(3, {"s=State": "6"}).items == []
 
 
+def test_a_null_reason_is_none_and_a_bad_one_says_nothing() -> None:
+    """As many controllers write it: the String is Null with status Good while there is no reason."""
+    machine = Machine()
+    machine.say(1, {"s=Reason": None, "s=Product": "P1", "s=State": "6"})
+    assert machine.say(2, {"s=Reason": None}).items == [], "nothing new is said by it"
+    machine.say(3, {"s=Reason": "BLOCKED", "s=State": "SUSPENDED"})
+    assert machine.say(4, {"s=Reason": None}, status=0x80320000).items == []
+    (draft,) = drafts(machine.say(5, {"s=Reason": None, "s=State": "6"}), MachineStateChanged)
+    assert (draft.fields["state"], draft.fields["reason"], draft.fields["product"]) == ("EXECUTE", None, "P1")
+
+
 def test_a_state_nobody_knows_goes_to_quarantine() -> None:
     found = Machine().say(1, {"s=State": "77", "s=a": 1.0})
     assert [draft.fields["raw"] for draft in drafts(found, Quarantined)] == [b"77"]

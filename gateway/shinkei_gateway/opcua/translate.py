@@ -28,7 +28,7 @@ from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.quality import BAD, BAD_DECODING, clean, is_node_gone, is_overflow
 from shinkei_gateway.quarantine import quarantined, refused
 from shinkei_gateway.setup import Slots
-from shinkei_gateway.state import Change, MachineState
+from shinkei_gateway.state import COMPANIONS, Change, MachineState
 
 _SECOND = 1_000_000_000
 _PLAIN = frozenset({float, int, bool, str})
@@ -316,7 +316,7 @@ class Translator:
         if item.role == "state":
             if item.name == "state" and is_bad:
                 take.changes.append(Change("state", time, "NO_DATA"))  # the server itself has lost the machine
-            elif sample.value is not None:
+            elif sample.value is not None or (item.name in COMPANIONS and not is_bad):  # Null: there is none
                 take.changes.append(Change(item.name, time, sample.value))
         elif item.role == "cycle" and (sample.value is not None or (is_bad and item.name != OPERATION)):
             self.cycles.value(item, sample, time)

@@ -96,7 +96,7 @@ class Sayings:
             status = BAD_NO_DATA if value is None else (status_of(message) or GOOD)
             reading, copy = clean(Reading(machine.name, metric.channel.name, time, value, status, received), self._name)
             out.history += [reading] if copy is None else [reading, copy]
-        elif metric.how is not None and value is not None:
+        elif metric.how is not None and (value is not None or metric.how.as_ in COMPANIONS):
             if metric.how.as_ in ("operation", "setup", "energy"):
                 out.history.append(_event(machine.name, metric, value, time, received))
                 return
