@@ -155,3 +155,21 @@ def test_machines_nobody_configured_are_left_out() -> None:
     picture.event(state(T0, "EXECUTE", stream=StreamId("e", "OP99", "production")), NOW)
     picture.frame(frame(T0, stream=StreamId("e", "OP99", "signals")), NOW)
     assert hub.keys("machines") == ["OP10"]
+
+
+def test_what_follows_of_an_outage_does_not_replace_the_provisional_values_on_the_tile() -> None:
+    hub, picture = a_board()
+    picture.frame(frame(T0 + 90 * S, 9.0), NOW, provisional=True)
+    picture.frame(frame(T0 + 40 * S, 4.0), NOW)
+    assert (tile(hub)["value.t"], tile(hub)["provisional"]) == ([9.0, "good"], True)
+    picture.frame(frame(T0 + 41 * S, 5.0, channel="p"), NOW)
+    assert tile(hub)["value.p"] == [5.0, "good"]  # of which nothing provisional came: it has been so since
+    picture.frame(frame(T0 + 91 * S, 9.1), NOW)
+    assert (tile(hub)["value.t"], tile(hub)["provisional"]) == ([9.1, "good"], False)
+
+
+def test_a_gateway_whose_clock_was_put_back_while_it_caught_up_freezes_no_tile() -> None:
+    hub, picture = a_board()
+    picture.frame(frame(T0 + 90 * S, 9.0), NOW, provisional=True)
+    picture.frame(frame(T0 - 3600 * S, 1.0), NOW + 11 * S)
+    assert (tile(hub)["value.t"], tile(hub)["provisional"]) == ([1.0, "good"], False)

@@ -24,6 +24,8 @@ SPARK_STEP_NS = 2_000_000_000
 """A point of a tile's curve every 2 s of source time: `LIST_MOST` points are 4 minutes."""
 SIGNALS_SHOWN = 4
 ANOMALIES_KNOWN = 200
+CATCHING_UP_NS = 10_000_000_000
+"""Provisional values hold so long after the last of them, whatever comes late: a gateway whose clock was put back must not freeze a tile."""
 _SEVERITY_MASK = 0xC0000000
 
 Put = Callable[[str, str, Mapping[str, Any]], None]
@@ -33,6 +35,27 @@ Drop = Callable[[str, str], None]
 class _Known(NamedTuple):
     time: int
     number: int
+
+
+class _Ahead:
+    """What provisional values say of a machine whose stream is behind. ``seen``: wall clock of the last one, ns; ``received``: by signal."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.received: dict[str, int] = {}
+
+    def is_newer(self, signal: str, received: int) -> bool:
+        """Whether the tile shows a newer value of ``signal`` than one that came at ``received`` (the gateway's clock)."""
+        return received < self.received.get(signal, 0)
+
+    def judge(self, frame: Frame, now: int, provisional: bool) -> bool:
+        """Whether the machine is catching up still, as ``frame`` has it."""
+        if provisional:
+            self.seen = now
+        elif self.received and now - self.seen > CATCHING_UP_NS:
+            self.received.clear()
+        newest = max((at for _, at in frame.received), default=now)
+        return provisional or newest < max(self.received.values(), default=0)
 
 
 class Picture:
@@ -48,6 +71,7 @@ class Picture:
         self._state: dict[str, _Known] = {}
         self._skew: dict[str, int] = {}
         self._fresh: dict[str, int] = {}
+        self._ahead: dict[str, _Ahead] = {machine.name: _Ahead() for machine in machines}
         self._spark: dict[str, int] = {}
         self._alarm: dict[str, int] = {}
         self._anomaly: dict[str, dict[str, tuple[int, dict[str, Any] | None]]] = {}
@@ -73,12 +97,15 @@ class Picture:
             name not in self._state and frame.context.state is not None
         ):  # before the first change is seen, the frames tell the state
             fields = self.state_fields(frame.context.state, None, None, frame.context.product, frame.context.tool)
-        shown = self._shown[name]
+        shown, ahead = self._shown[name], self._ahead[name]
         first = next(iter(shown), None)
+        fields["provisional"] = ahead.judge(frame, now, provisional)
         for _, channel, time, value, status, received in readings(frame):
             self._skew[name] = received - time
-            if channel not in shown:
+            if channel not in shown or ahead.is_newer(channel, received):
                 continue
+            if provisional:
+                ahead.received[channel] = received
             fields[f"value.{channel}"] = [_plain(value), "bad" if status & _SEVERITY_MASK else "good"]
             if channel == first and time - self._spark.get(name, 0) >= SPARK_STEP_NS and not status & _SEVERITY_MASK:
                 self._spark[name] = time
@@ -87,7 +114,6 @@ class Picture:
             self._seen(name, max(at for _, at in frame.received), now, fields)
         elif frame.complete_until is not None:
             self._seen(name, frame.complete_until + self._skew.get(name, 0), now, fields)
-        fields["provisional"] = provisional
         self._put("machines", name, fields)
 
     def _seen(self, name: str, at: int, now: int, fields: dict[str, Any]) -> None:
