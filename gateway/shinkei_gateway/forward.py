@@ -28,20 +28,23 @@ __all__ = ["CREDIT_BYTES", "Forwarder", "Missing", "Send"]
 
 FRAME_AGE_NS = 100_000_000
 CREDIT_BYTES = 3 * 1024 * 1024
+FLIGHT_BYTES = 32 * 1024 * 1024
+"""Sent and not acknowledged by the log, at most and one batch more. Half of what the Kafka client holds: what it refuses is read from disk again."""
 
 
 class Forwarder:
     """``credit`` None: the log is durable, no limit. ``keep_until``: what trimming waits for, ``stored`` or ``sent``."""
 
     def __init__(self, spool: Spool, *, frame_age: int = FRAME_AGE_NS, credit: int | None = CREDIT_BYTES, keep_until: str = "stored",
-                 max_in_flight: int = 10_000, partitions: int = PARTITIONS) -> None:  # fmt: skip
+                 max_in_flight: int = 10_000, flight_bytes: int = FLIGHT_BYTES, partitions: int = PARTITIONS) -> None:  # fmt: skip
+        self._flight_bytes, self._flying_bytes = flight_bytes, 0
         self._spool, self.frame_age, self._credit, self._keep_until = spool, frame_age, credit, keep_until
         self._max_in_flight, self._partitions = max_in_flight, partitions
         self._streams: dict[str, Sending] = {}
         self._by_partition: dict[int, list[Sending]] = {p: [] for p in range(partitions)}
         self._cursors: dict[int, Cursor] = {p: spool.begin() for p in range(partitions)}
         self._outstanding: dict[int, int] = dict.fromkeys(range(partitions), 0)
-        self._flight: dict[int, tuple[str, int, int]] = {}
+        self._flight: dict[int, tuple[str, int, int, int]] = {}
         self._ticket = 0
         self._told: set[str] = set()
         self._ended: dict[str, int] = {}
@@ -65,6 +68,7 @@ class Forwarder:
         """The log is another one (or the client was made anew): everything not recorded is sent again."""
         self.log_id = log_id
         self._flight.clear()
+        self._flying_bytes = 0
         for stream in self._streams.values():
             stream.delivered, stream.flying, stream.offset = stream.recorded, 0, -1
             self._go_back(stream, stream.recorded)
@@ -141,8 +145,7 @@ class Forwarder:
 
     def delivered(self, ticket: int, offset: int) -> None:
         """The log has acknowledged a record and keeps it at ``offset``."""
-        found = self._flight.pop(ticket, None)
-        if found is not None:
+        if (found := self._landed(ticket)) is not None:
             stream = self._stream(found[0])
             stream.delivered = max(stream.delivered, found[2])
             stream.flying -= 1
@@ -150,11 +153,17 @@ class Forwarder:
 
     def failed(self, ticket: int) -> None:
         """The log will never have the record."""
-        found = self._flight.pop(ticket, None)
-        if found is not None:
+        if (found := self._landed(ticket)) is not None:
             stream = self._stream(found[0])
             stream.flying -= 1
             self._go_back(stream, min(stream.sent, found[1]))
+
+    def _landed(self, ticket: int) -> tuple[str, int, int, int] | None:
+        """The record of ``ticket`` (stream, first, end, bytes) is in flight no more; None when it was not."""
+        found = self._flight.pop(ticket, None)
+        if found is not None:
+            self._flying_bytes -= found[3]
+        return found
 
     # ---- what it does ------------------------------------------------------------------------------------------------
     def poll(self, now: int, budget: int = 64) -> list[Send]:
@@ -224,7 +233,7 @@ class Forwarder:
         return found
 
     def _may_read(self, partition: int) -> bool:
-        if len(self._flight) >= self._max_in_flight:
+        if len(self._flight) >= self._max_in_flight or self._flying_bytes >= self._flight_bytes:
             return False
         return self._credit is None or self._outstanding[partition] < self._credit
 
@@ -328,9 +337,10 @@ class Forwarder:
         self, stream: Sending, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]
     ) -> None:
         self._ticket += 1
-        self._flight[self._ticket] = (str(stream.id), first, end)
+        self._flight[self._ticket] = (str(stream.id), first, end, size)
+        self._flying_bytes += size
         stream.flying += 1
-        stream.out.append((end, size))
+        stream.goes(end, size)
         self._outstanding[stream.partition] += size
         sends.append(Send(self._ticket, stream.id, first, end, event, size))
 

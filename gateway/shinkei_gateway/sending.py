@@ -14,6 +14,9 @@ from shinkei_events.identity import FIRST_NUMBER, StreamId
 from shinkei_events.model.frame import Frame, GapMark
 from shinkei_events.model.numbered import Numbered
 
+OUT_MOST = 4096
+"""Records of one stream that are told apart while they wait to be recorded. A recorder that is away for days costs no memory."""
+
 
 class Send(NamedTuple):
     """One record for the log. ``ticket`` comes back by `delivered` or `failed`. ``end`` is the number after its last."""
@@ -77,6 +80,12 @@ class Sending:
         """Forget what waits."""
         self.pending, self.pending_values, self.pending_bytes = [], 0, 0
 
+    def goes(self, end: int, size: int) -> None:
+        """A record that ends before ``end`` is on its way; beyond `OUT_MOST` it counts as one with the record before it."""
+        if len(self.out) >= OUT_MOST:
+            size += self.out.pop()[1]
+        self.out.append((end, size))
+
     def settle(self) -> int:
         """Bytes that were out and are recorded now."""
         freed = 0
@@ -90,5 +99,7 @@ class Sending:
         freed = 0
         while self.out and self.out[-1][0] > number:
             freed += self.out.pop()[1]
+            if number > max(self.recorded, self.out[-1][0] if self.out else 0):
+                self.out.append((number, 0))  # several records that counted as one: what is below is out still
         self.sent = number
         return freed

@@ -137,7 +137,9 @@ class World:
         self.spool, _ = open_spool(self.disk, lambda: new_epoch(self.now, self.rng.getrandbits(74)), segment_bytes=1500)
         self.commit = SimCommit(self.spool)
         self.intake = Intake(self.spool, self.commit, "gw", "0", lambda: T0 + self.now)  # type: ignore[arg-type]
-        self.forwarder = Forwarder(self.spool, credit=4000, max_in_flight=12, partitions=PARTITIONS, frame_age=3)
+        self.forwarder = Forwarder(
+            self.spool, credit=4000, max_in_flight=12, flight_bytes=3000, partitions=PARTITIONS, frame_age=3
+        )
         self.forwarder.on_log(str(self.log_id))
         self.gateway_log = self.log_id
         self.tickets: list[tuple[int, int]] = []
