@@ -82,7 +82,7 @@ class Plant:
 
         def is_open() -> bool:
             with suppress(NotConnected):
-                found.append(LogReader(find_log(self.plant)))
+                found.append(LogReader(find_log(self.plant), keep=False))
             return bool(found)
 
         eventually(is_open, 60, every=0.2)

@@ -96,14 +96,26 @@ def until_last(reader: LogReader, device: Device) -> None:
     reader.read(lambda seen: any(value == last for _, value, _ in seen.readings("M1", "n")[-500:]), 60)
 
 
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """One that lives on while the gateway is killed again and again, and thousands of messages wait."""
+    found = Mosquitto(tmp_path / "broker", saves=False)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.kill()
+
+
+@pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_nothing_is_lost_or_doubled_by_kills_of_the_gateway(
-    tmp_path: Path, log: LogAddress, mosquitto: Mosquitto, rng: random.Random, sizes: Sizes, qos: int
+    tmp_path: Path, log: LogAddress, broker: Mosquitto, rng: random.Random, sizes: Sizes, qos: int
 ) -> None:
-    gateway = PartProcess("gateway", site(tmp_path, mosquitto.port, queue="unlimited", qos=qos), tmp_path)
+    gateway = PartProcess("gateway", site(tmp_path, broker.port, queue="unlimited", qos=qos), tmp_path)
     gateway.start()
     eventually(lambda: is_connected(gateway), 20)
-    device = Device(mosquitto.port, 400, qos)
+    device = Device(broker.port, 400, qos)
     device.start()
     for _ in range(sizes.of("kills of the gateway with MQTT", sample=3, full=30)):
         if rng.random() < 0.7:  # else it is killed on its way up

@@ -17,9 +17,13 @@ from shinkei_events.watermark import Hole, Repeat, Watermarks, judge
 
 
 class LogReader:
-    """Reads all streams from the beginning. ``holes``: numbers that were never closed by a repeat or a gap mark."""
+    """Reads all streams from the beginning. ``holes``: numbers that were never closed by a repeat or a gap mark.
 
-    def __init__(self, log: LogAddress) -> None:
+    ``keep`` False: frames are judged and forgotten (a long outage is a million readings).
+    """
+
+    def __init__(self, log: LogAddress, *, keep: bool = True) -> None:
+        self._keep = keep
         self._consumer = kafka.plain_consumer(log, "test.reader")
         kafka.assign_from_beginning(self._consumer, [SIGNALS.name, PRODUCTION.name, QUARANTINE.name])
         self._marks = Watermarks()
@@ -76,7 +80,7 @@ class LogReader:
             return
         self._marks.move(stream, verdict.next_number)
         if isinstance(event, Frame):
-            if event.count:
+            if event.count and self._keep:
                 self.frames.append(cut(event, verdict.skip) if verdict.skip else event)
         else:
             self.events.append(event)

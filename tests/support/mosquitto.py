@@ -21,8 +21,8 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence true
 persistence_location {data}/
-autosave_on_changes true
-autosave_interval 1
+autosave_on_changes {saves}
+autosave_interval {saves_each}
 max_queued_messages 0
 max_queued_bytes 0
 max_inflight_messages 1000
@@ -42,9 +42,13 @@ def program() -> str | None:
 
 
 class Mosquitto(Killable):
-    """One broker with its data in ``folder``; ``url`` stays the same over restarts. ``more``: further lines of its settings."""
+    """One broker with its data in ``folder``; ``url`` stays the same over restarts. ``more``: further lines of its settings.
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    ``saves`` False: only when it ends, for tests that do not kill it. Each save writes all that waits: with thousands of messages
+    in a session it takes some 70 a second.
+    """
+
+    def __init__(self, folder: Path, more: str = "", *, saves: bool = True) -> None:
         found = program()
         assert found is not None, MISSING
         self._program = found
@@ -56,7 +60,10 @@ class Mosquitto(Killable):
         # As root the broker would become another user, who may not write here.
         user = "user root" if os.geteuid() == 0 else ""
         self._settings = folder / "mosquitto.conf"
-        self._settings.write_text(_SETTINGS.format(port=self.port, data=data, user=user) + more)
+        self._settings.write_text(
+            _SETTINGS.format(port=self.port, data=data, user=user, saves=str(saves).lower(), saves_each=int(saves))
+            + more
+        )
 
     def start(self) -> None:
         """Start, and return when this very broker accepts connections. Whatever holds its port for a moment is waited for."""

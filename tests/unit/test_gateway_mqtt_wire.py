@@ -132,6 +132,10 @@ def test_subscriptions_and_answers() -> None:
 def test_reasons_are_words() -> None:
     assert refused(4, is_5=False) == "user name or password is wrong"
     assert "not authorized" in refused(0x87, is_5=True)
+    assert refused(1, is_5=True) == 'unacceptable protocol version: set protocol = "3.1.1"', (
+        "of a broker that knows no MQTT 5"
+    )
+    assert refused(5, is_5=True) == "not authorized"
     assert reason(0xEE) == "unknown reason (0xEE)"
 
 

@@ -116,6 +116,16 @@ def test_tck_id_operational_behavior_host_reordering_start_anew_for_a_second_hol
     assert values(bench.hear(three)) == [2.0, 3.0]
 
 
+def test_a_birth_without_a_time_counts_each_time() -> None:
+    """Asked for a rebirth, such a node sends the same bytes and begins its sequence anew."""
+    bench, node = Bench(), Node()
+    node.ms = None  # type: ignore[assignment]
+    for _ in range(2):
+        assert kinds(bench.hear(node.birth(metric(0.0, name="x")))) == ["Born"]
+        assert values(bench.hear(node.data(metric(1.0, name="x")), node.data(metric(2.0, name="x")))) == [1.0, 2.0]
+    assert kinds(bench.wait(60)) == []
+
+
 def test_a_message_that_comes_twice_counts_once() -> None:
     bench, node = Bench(), Node()
     birth = node.birth(metric(0.0, name="x", alias=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _REFUSED_3 = {
-    1: "it does not speak MQTT 3.1.1 (unacceptable protocol version)",
+    1: "unacceptable protocol version",
     2: "it does not accept the client_id",
     3: "it is not available now",
     4: "user name or password is wrong",
@@ -27,8 +27,11 @@ FAILURE = 0x80
 
 
 def refused(code: int, *, is_5: bool) -> str:
-    """Why a CONNACK with ``code`` says no."""
-    return reason(code) if is_5 else _REFUSED_3.get(code, f"return code {code}")
+    """Why a CONNACK with ``code`` says no. A broker that knows no MQTT 5 answers in the codes of 3.1.1 (its 3.1.2-2)."""
+    if is_5 and code >= FAILURE:
+        return reason(code)
+    hint = ': set protocol = "3.1.1"' if is_5 else ': set protocol = "5"'
+    return _REFUSED_3.get(code, f"return code {code}") + (hint if code == 1 else "")
 
 
 def reason(code: int, said: str = "") -> str:

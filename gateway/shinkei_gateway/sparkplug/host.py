@@ -166,8 +166,10 @@ class EdgeNode:
 
     # ---- births --------------------------------------------------------------------------------------------------------
     def _node_birth(self, message: Message, now: int, out: list[Fact]) -> None:
-        if self.is_alive and self._birth == message.digest:
-            self.reorder.duplicates += 1
+        if self.is_alive and self._birth == message.digest and message.payload.timestamp:
+            self.reorder.duplicates += (
+                1  # without a time, the same bytes may well be another birth: it was asked for one
+            )
             return
         self._give_out(self.reorder.flush(), now, out)
         self._tell_unknown(out)

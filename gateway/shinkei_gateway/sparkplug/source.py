@@ -15,9 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
-from shinkei_events.errors import BadField, BadInput, NotConnected
+from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
@@ -35,6 +33,7 @@ from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.topic import Address, command, filters, parse, state
 from shinkei_gateway.sparkplug.translate import Translator
+from shinkei_gateway.sparkplug.unpack import unpacked
 from shinkei_gateway.sparkplug.values import NUMBER
 from shinkei_gateway.taking import Taker, wait_room
 from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed
@@ -181,7 +180,7 @@ class SparkplugHost:
             return []
         try:
             address = self._address(message.topic)
-            payload = _decode(message.payload)
+            payload = unpacked(message.payload)
         except BadInput as error:
             taken.items.append(
                 refused(
@@ -268,11 +267,3 @@ def rebirth_request(timestamp: int) -> bytes:
     asked = Payload(timestamp=timestamp)
     asked.metrics.add(name=REBIRTH, timestamp=timestamp, datatype=NUMBER["Boolean"], boolean_value=True)
     return bytes(asked.SerializeToString())
-
-
-def _decode(raw: bytes) -> Any:
-    """Raises `BadField` for what is no Protobuf of a payload."""
-    try:
-        return Payload.FromString(raw)
-    except DecodeError as error:
-        raise BadField("$", raw[:60], f"a Sparkplug B payload ({error})") from error
