@@ -163,7 +163,7 @@ class Playing:
             await self._row(row, self._at(row.time))
             if number % 50 == 0:
                 self._tell(played=number)
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # also when it is behind: a machine that does not answer meanwhile is taken for dead
         end = self._at(rows[-1].time if rows else 0)
         await self._server.write(StateChange(self._settings.name, end, "COMPLETE"))
         await self._server.flag("RecordingDone", True, end)
@@ -194,4 +194,6 @@ class Playing:
 
     def _tell(self, *, ready: bool | None = None, **details: object) -> None:
         if self._health is not None:
-            self._health.update(ready=ready, recordings={self._settings.name: {"url": self._server.url, **details}})
+            known = self._health.snapshot()["details"].get("recordings", {})
+            told = {"url": self._server.url, **details}
+            self._health.update(ready=ready, recordings={**known, self._settings.name: told})

@@ -10,9 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from asyncua import ua
+from asyncua import Client, ua
 
 from shinkei_events.errors import BadConfig
+from shinkei_plant.nodes import uri
 from shinkei_plant.recording import Recording, play_recording, read_recording
 from shinkei_plant.settings import RecordingSettings
 from tests.support.plant import Told, listening
@@ -20,6 +21,27 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually_async, patient
 
 NAB = Path(str(files("shinkei_plant") / "recordings" / "nab"))
+
+
+async def connected(url: str) -> Client:
+    """A client whose machine listens by now."""
+    deadline = time.monotonic() + patient(20.0)
+    while True:
+        try:
+            client = Client(url)
+            await client.connect_socket()
+            client.disconnect_socket()
+            return Client(url)
+        except OSError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+
+
+class Deaf:
+    """Listens to nothing that it is told."""
+
+    def datachange_notification(self, *_: object) -> None:
+        """See asyncua."""
 
 
 async def watch(settings: RecordingSettings, nodes: list[str], timeout: float = 20.0) -> Told:
@@ -61,6 +83,31 @@ def test_a_nab_file_as_a_machine() -> None:
     assert [(time, value) for time, value, _ in told.values["Signals.value"]] == expected(recording, 0)
     assert [value for _, value, _ in told.values["Started"]] in ([False, True], [True])
     assert [value for _, value, _ in told.values["State"]] == ["EXECUTE", "COMPLETE"]
+
+
+def test_a_machine_that_is_behind_its_recording_answers_all_the_same(tmp_path: Path) -> None:
+    """All rows are due at once: reads are answered in between, and so nobody takes the machine for dead."""
+    file, rows = tmp_path / "x.csv", 1000
+    file.write_text("timestamp,value\n" + "".join(f"{1_700_000_000 + row},{row}\n" for row in range(rows)))
+
+    async def read_while_it_plays() -> int:
+        settings = RecordingSettings(file=file, machine="A", port=free_port(), speed=1e9)
+        playing = asyncio.create_task(play_recording(settings, threading.Event()))
+        try:
+            async with await connected(f"opc.tcp://127.0.0.1:{settings.port}/") as client:
+                index = await client.get_namespace_index(uri("A"))
+                subscription = await client.create_subscription(1000, Deaf())
+                await subscription.subscribe_data_change(client.get_node(f"ns={index};s=Ready"))
+                node, seen = client.get_node(f"ns={index};s=Signals.value"), set()
+                async with asyncio.timeout(patient(20.0)):
+                    while rows - 1 not in seen:
+                        seen.add(await node.read_value())
+                return len(seen)
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+
+    assert asyncio.run(read_while_it_plays()) > 40  # 201; 6 when it gives way after 50 rows only
 
 
 def test_semicolons_labels_and_empty_cells(tmp_path: Path) -> None:
