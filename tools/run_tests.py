@@ -39,7 +39,7 @@ LINTS: dict[str, list[str]] = {
 SLOWEST_SHOWN = 5
 running: set[subprocess.Popen[str]] = set()
 """Tiers that run now: each is a process group of its own, which neither Ctrl-C nor the end of this process reaches by itself."""
-TIER_AT_MOST_S = float(os.environ.get("SHINKEI_TIER_AT_MOST_S", "2400"))
+TIER_AT_MOST_S = float(os.environ.get("SHINKEI_TIER_AT_MOST_S", "3600"))
 
 
 @dataclass

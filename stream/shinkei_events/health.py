@@ -17,6 +17,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from shinkei_events.errors import BadConfig
 from shinkei_events.runfile import remove_run, write_run
 
+REQUEST_WITHIN_S = 10.0
+"""Who connects and does not ask is let go: each connection holds a thread."""
+
 
 def split_address(address: str) -> tuple[str, int]:
     """``127.0.0.1:9100`` as host and port; raises `BadConfig`."""
@@ -49,6 +52,8 @@ class Health:
         health = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = REQUEST_WITHIN_S
+
             def do_GET(self) -> None:
                 if self.path == "/health":
                     self._answer(200, "application/json", msgspec.json.encode(health.snapshot(), enc_hook=str))

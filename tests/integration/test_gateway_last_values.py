@@ -27,7 +27,7 @@ def report(log: LogAddress, recorder: str, gateway: CoreGateway) -> None:
     sealed = seal(progress, "store/test")
     producer = kafka.producer(log)
     producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def test_screens_see_the_last_values_of_a_stream_that_is_behind(tmp_path: Path) -> None:

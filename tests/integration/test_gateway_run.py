@@ -121,7 +121,7 @@ def _say_recorded(address: LogAddress, reader: LogReader) -> None:
         )  # fmt: skip
         sealed = seal(progress, "store/recorder")
         producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
-    producer.flush(10)
+    producer.flush(60)
 
 
 def _partition(stream: StreamId) -> int:

@@ -54,7 +54,7 @@ def check(machine: SecureMachine, test: Callable[[], Awaitable[None]], limit: fl
 async def connect(folder: Path, machine: SecureMachine, **more: Any) -> Any:
     """A session was there: its client; raises what a source would be told."""
     source, _, security = secured(folder, more.pop("url", machine.url), **more)
-    session = Session(source.url, "test", 10.0, security.secure)
+    session = Session(source.url, "test", 60.0, security.secure)
     try:
         await session.connect()
         assert await session.is_alive()
@@ -149,7 +149,7 @@ def test_a_server_that_hangs_up_on_the_open_channel_is_asked_at_its_discovery_ad
         async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
             url = f"opc.tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}/machine"
             with pytest.raises(NotConnected):
-                await discover(url, 5)
+                await discover(url, 60)
 
     asyncio.run(test())
     assert [hello.endswith(b"/machine/discovery") for hello in asked] == [False, True]
@@ -211,7 +211,7 @@ def test_the_channel_is_renewed_under_encryption_and_values_go_on(tmp_path: Path
     async def test() -> None:
         trusted(tmp_path, machine)
         source, _, security = secured(tmp_path, machine.url)
-        session = Session(source.url, "test", 10.0, security.secure)
+        session = Session(source.url, "test", 60.0, security.secure)
         session._client.secure_channel_timeout = 400
         await session.connect()
 

@@ -54,7 +54,7 @@ class Plant:
             return {}
         try:
             with urllib.request.urlopen(f"http://{found['http']}/health", timeout=30) as answer:
-                said: dict[str, Any] = json.load(answer)["details"]["sources"].get(source, {})
+                said: dict[str, Any] = json.load(answer)["details"].get("sources", {}).get(source, {})
                 return said
         except OSError:
             return {}
@@ -133,7 +133,7 @@ def test_a_shard_and_a_source_are_added_while_the_others_go_on(plant: Plant, kaf
     finally:
         for line in lines:
             line.__exit__(None, None, None)
-        supervisor.stop(20)
+        supervisor.stop()
     for name in names:
         arrived = {tag: [(at, value) for at, value, _ in reader.readings(name, tag)] for tag in machines[name].written}
         first = min(values[0][0] for values in arrived.values())

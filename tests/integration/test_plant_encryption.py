@@ -59,7 +59,7 @@ class Line:
 
     async def ask(self) -> str:
         """The policy that the gateway's own session used; raises what its source would be told."""
-        session = Session(self.source.url, "test", 10.0, self.security.secure)
+        session = Session(self.source.url, "test", 60.0, self.security.secure)
         try:
             await session.connect()
             assert await session.is_alive()
@@ -72,7 +72,7 @@ class Line:
     @contextlib.asynccontextmanager
     async def created(self, policy: Any) -> AsyncIterator[Client]:
         """A client of the library's with a session that is not activated yet."""
-        client = Client(self.source.url, timeout=10)
+        client = Client(self.source.url, timeout=60)
         client.application_uri = self.gateway.uri
         client.security_policy = policy  # type: ignore[assignment]
         client.uaclient.set_security(policy)
@@ -140,7 +140,7 @@ def test_nobody_else_is_let_in(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(line: Line) -> None:
-        assert {one.SecurityMode.name for one in await discover(line.source.url, 10)} == {"SignAndEncrypt"}
+        assert {one.SecurityMode.name for one in await discover(line.source.url, 60)} == {"SignAndEncrypt"}
         async with line.created(OPEN()) as client:
             with pytest.raises(BadSecurityChecksFailed):
                 await client.activate_session()

@@ -135,7 +135,7 @@ def test_nodes_say_unit_and_range(tmp_path: Path) -> None:
     settings = PlantSettings(calm=True, machines=("OP20",), ports=plant_ports(), wait=Duration(60.0))
 
     async def look() -> None:
-        async with Client(f"opc.tcp://127.0.0.1:{settings.ports['OP20']}/") as client:
+        async with Client(f"opc.tcp://127.0.0.1:{settings.ports['OP20']}/", timeout=60) as client:
             index = await client.get_namespace_index("urn:shinkei:plant:OP20")
             torque = client.get_node(ua.NodeId("Signals.torque", index))
             span = await client.get_node(ua.NodeId("Signals.torque.EURange", index)).read_value()

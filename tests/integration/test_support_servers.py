@@ -32,11 +32,11 @@ def make_topic(node: KafkaNode, name: str) -> None:
 
 def send(node: KafkaNode, topic: str, values: list[bytes]) -> None:
     producer = Producer(
-        {"bootstrap.servers": node.bootstrap, "enable.idempotence": True, "message.timeout.ms": 30_000, "log_level": 2}
+        {"bootstrap.servers": node.bootstrap, "enable.idempotence": True, "message.timeout.ms": 120_000, "log_level": 2}
     )
     for value in values:
         producer.produce(topic, value, key=b"k")
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def everything(node: KafkaNode, topic: str, group: str, count: int) -> list[bytes]:

@@ -36,7 +36,7 @@ class AskingClient:
 @asynccontextmanager
 async def asking(url: str, limits: dict[str, int] | None = None) -> AsyncIterator[AskingClient]:
     """Connected to ``url``."""
-    async with Client(url) as client:
+    async with Client(url, timeout=60) as client:
         made = AskingClient(client, limits)
         made.namespaces = await client.get_namespace_array()
         yield made

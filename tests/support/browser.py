@@ -67,6 +67,7 @@ class Screen:
     def __init__(self, context: BrowserContext) -> None:
         self._context = context
         self.seen = Seen()
+        context.set_default_timeout(120_000)  # of whatever a test asks of the page
         self.page: Page = context.new_page()
         self.page.on("console", lambda message: self._said(message.type, message.text))
         self.page.on("pageerror", lambda error: self.seen.errors.append(str(error)))
@@ -82,7 +83,7 @@ class Screen:
         self,
         url: str,
         until: Literal["commit", "domcontentloaded", "load", "networkidle"] = "load",
-        timeout: float = 30.0,
+        timeout: float = 120.0,
     ) -> None:
         """Go to ``url``; AssertionError when it does not answer with success. Server push never idles: don't wait for that."""
         answer = self.page.goto(url, wait_until=until, timeout=timeout * 1000)
@@ -92,11 +93,11 @@ class Screen:
         """The visible text of the first element that matches."""
         return self.page.locator(selector).first.inner_text()
 
-    def wait_text(self, text: str, timeout: float = 15.0) -> None:
+    def wait_text(self, text: str, timeout: float = 120.0) -> None:
         """Until ``text`` is visible somewhere."""
         self.page.get_by_text(text).first.wait_for(state="visible", timeout=timeout * 1000)
 
-    def wait_until(self, expression: str, timeout: float = 15.0) -> None:
+    def wait_until(self, expression: str, timeout: float = 120.0) -> None:
         """Until the JavaScript ``expression`` is true in the page; looked at in each frame that is painted."""
         self.page.wait_for_function(expression, timeout=timeout * 1000)
 

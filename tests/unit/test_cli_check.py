@@ -117,7 +117,10 @@ def test_the_readmes_commands_and_files_exist(readme: Path) -> None:
 def test_the_files_named_in_the_architecture_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     packages = [path for part in ("gateway", "stream", "trace", "ui") for path in (ROOT / part).glob("shinkei_*")]
-    for name in re.findall(r"`([\w/]+\.py)`", text):
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    for folder, stems in re.findall(r"`([\w/]*)\{([\w,]+)\}\.py`", text):
+        named += [f"{folder}{stem}.py" for stem in stems.split(",")]
+    for name in named:
         short = name.removeprefix("tests/support/")
         places = [ROOT / "tests" / "support", *(package.parent for package in packages), *packages]
         deeper = [found for package in packages for found in package.glob(f"*/{short}")]
