@@ -85,7 +85,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], N
 
         def source(**more: Any) -> OpcuaMachine:
             answers = {"user": WRITES, "nodes": [{"node": ACK, "values": [1, 2]}], "within": "60s"}
-            wish = {"user": READS, "timeout": "4s", "handshakes": answered, "answers": answers} | more
+            wish = {"user": READS, "timeout": "20s", "handshakes": answered, "answers": answers} | more
             made, pki, security = secured(tmp_path, machine.url, **wish)
             pki.trust(machine.identity.certificate)
             return OpcuaMachine("src", made, intake, security=security)
@@ -226,7 +226,7 @@ def test_a_failure_is_told_and_not_tried_again(check: Any) -> None:
 def test_a_write_whose_answer_never_came_is_told_as_unproven_and_never_done_twice(check: Any, how: str) -> None:
     async def test(machine: AnsweredMachine, intake: FakeIntake, source: Callable[..., OpcuaMachine]) -> None:
         machine.gate.clear()
-        async with running(source(), kill=how == "killed") as made:
+        async with running(source(timeout="4s" if how == "cut" else "20s"), kill=how == "killed") as made:
             await first_seen(machine, made, intake)
             await machine.cycle()
             await eventually_async(lambda: machine.writes == [(WRITES["name"], 1)], 30)
