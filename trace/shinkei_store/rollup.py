@@ -5,10 +5,14 @@ A reading is recorded exactly once, so sums may simply be added; a late one land
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 LEVELS = (60, 900, 3600)
 BAD = 0x80000000
+SUMMED_AT_MOST = 1e140
+"""What a value adds to the sums at most. A larger one (memory that nobody has set, a largest double as a mark) is nobody's measurement; its
+square, or a second one, would be more than a double holds, and PostgreSQL refuses that: the recording would end there for good."""
 
 
 @dataclass(slots=True)
@@ -28,8 +32,9 @@ class Bucket:
         if status >= BAD:
             self.bad += 1
             return
-        self.total += value
-        self.squares += value * value
+        summed = value if -SUMMED_AT_MOST < value < SUMMED_AT_MOST else math.copysign(SUMMED_AT_MOST, value)
+        self.total += summed
+        self.squares += summed * summed
         if self.low is None or value < self.low:
             self.low = value
         if self.high is None or value > self.high:
