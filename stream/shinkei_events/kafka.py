@@ -78,7 +78,8 @@ class LogWatch:
 def _common(log: LogAddress) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "bootstrap.servers": log.bootstrap,
-        "broker.address.family": "v4" if log.embedded else "any",
+        # Never "v4": on a machine that has no interface but the loopback getaddrinfo() then finds not even 127.0.0.1 (AI_ADDRCONFIG, RFC 3493 6.1).
+        "broker.address.family": "any",
         "log_level": 2,
         "socket.keepalive.enable": True,
         "reconnect.backoff.ms": 50,

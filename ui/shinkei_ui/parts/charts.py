@@ -21,6 +21,8 @@ APART = "\u2063"
 """Invisible: keeps the names of bands of several layers apart."""
 NAMED_MOST = 60
 """More units than this are drawn in groups of one kind and item."""
+NARROWEST = 1220
+"""Pixels of a chart on a screen 1280 wide."""
 
 
 def sankey(answer: Answer, words: Words, titles: dict[str, str]) -> dict[str, Any] | None:
@@ -58,17 +60,28 @@ def sankey(answer: Answer, words: Words, titles: dict[str, str]) -> dict[str, An
         for label, node in look.items()
     ]
     links = [{"source": source, "target": target, "value": value} for (source, target), value in flows.items()]
-    layout = {"nodeAlign": "right" if answer.direction == "backward" else "left", "nodeGap": 18 if grouped else 8}
+    layout = {
+        "nodeAlign": "right" if answer.direction == "backward" else "left",
+        "nodeGap": 18 if grouped else 8,
+        "label": _LABEL | {"width": _label_width(len({node.depth for node in nodes.values()}))},
+    }
     return {
         "tooltip": {"trigger": "item", "formatter": "{b}"},
         "series": [_SANKEY | layout | {"data": bands, "links": links}],
     }
 
 
+def _label_width(layers: int) -> int:
+    """Pixels that a name has before the next layer's, on the narrowest screen; a longer name is broken into lines."""
+    left, right, band = (int(_SANKEY[name]) for name in ("left", "right", "nodeWidth"))
+    return max(70, (NARROWEST - left - right) // max(1, layers - 1) - band - 10)
+
+
 _SANKEY: dict[str, Any] = {
     "type": "sankey", "nodeWidth": 16, "left": 8, "right": 190, "top": 10, "bottom": 10, "draggable": False,
-    "emphasis": {"focus": "adjacency"}, "lineStyle": {"color": "#A9B4BC", "opacity": 0.55, "curveness": 0.5}, "label": {"color": INK, "fontSize": 13, "fontFamily": FONT},
+    "emphasis": {"focus": "adjacency"}, "lineStyle": {"color": "#A9B4BC", "opacity": 0.55, "curveness": 0.5},
 }  # fmt: skip
+_LABEL: dict[str, Any] = {"color": INK, "fontSize": 13, "lineHeight": 15, "fontFamily": FONT, "overflow": "break"}
 
 
 def _what(node: Node, words: Words, titles: dict[str, str]) -> str:

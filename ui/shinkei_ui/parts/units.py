@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
+from shinkei_trace.query import Answer
 from shinkei_ui.installed import Installed
 from shinkei_ui.parts.tables import Link
 from shinkei_ui.words import Words
@@ -20,6 +22,25 @@ def link_of(type: str, serial: str) -> Link:
 def titles_of(found: Installed, words: Words) -> dict[str, str]:
     """Titles of products by item number."""
     return {product.name: words.title(product.title, product.name) for product in found.plant.master["products"]}
+
+
+def counted(answer: Answer, words: Words, titles: dict[str, str]) -> list[tuple[str, int]]:
+    """How many units an answer holds, kind by kind; a kind of several items is counted item by item.
+
+    48 pumps and the 144 components mounted in them are not "192 parts": a customer is told the first number.
+    """
+    nodes = [node for node in answer.nodes if node.depth]
+    items: dict[str, Counter[str | None]] = {}
+    for node in nodes:
+        items.setdefault(node.type, Counter())[node.item] += 1
+    found: list[tuple[str, int]] = []
+    for kind, of_item in items.items():
+        many = words.get(f"unit.many.{kind}", kind)
+        if len(of_item) == 1 or kind not in {"serial", "container"}:
+            found.append((many, of_item.total()))
+        else:
+            found += [(titles.get(item, item) if item else many, count) for item, count in of_item.items()]
+    return found
 
 
 def machine_title(found: Installed, words: Words, machine: str) -> str:

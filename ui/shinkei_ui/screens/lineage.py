@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 
 import streamlit as st
 
@@ -12,7 +11,7 @@ from shinkei_trace.query import Answer, Node, UnitFound
 from shinkei_ui.installed import installed
 from shinkei_ui.parts import charts, formats, missing
 from shinkei_ui.parts.tables import Column, Link, Value, note, show, tags
-from shinkei_ui.parts.units import link_of, place_of, titles_of
+from shinkei_ui.parts.units import counted, link_of, place_of, titles_of
 from shinkei_ui.read import lineage
 from shinkei_ui.read.lineage import Direction
 from shinkei_ui.visitor import words_of, zone_of
@@ -88,12 +87,11 @@ def _not_found(text: str, near: list[UnitFound]) -> None:
 
 
 def _answer(unit: UnitFound, answer: Answer, others: list[UnitFound]) -> None:
-    counts = Counter(node.type for node in answer.nodes if node.depth)
     facts: list[tuple[str, Value, str]] = [
         (words.get(f"unit.{unit.type}", unit.type), link_of(unit.type, unit.serial), ""),
         (words("trace.item"), titles.get(unit.item or "", unit.item or "–"), ""),
     ]
-    facts += [(words.get(f"unit.many.{kind}", kind), formats.number(count), "") for kind, count in counts.items()]
+    facts += [(what, formats.number(count), "") for what, count in counted(answer, words, titles)]
     customers = sorted({node.item for node in answer.nodes if node.type == "shipment" and node.item})
     if customers:
         facts.append((words("trace.customers"), ", ".join(customers), ""))
