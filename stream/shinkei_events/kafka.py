@@ -228,7 +228,9 @@ def is_record(consumer: Consumer, message: Message) -> bool:
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         place = TopicPartition(message.topic() or "", message.partition() or 0)
         place.offset, _ = consumer.get_watermark_offsets(place, timeout=5)
-        consumer.seek(place)
+        # Not by a seek: the client has stopped to fetch a partition with this error, and refuses one ("Erroneous state").
+        consumer.incremental_unassign([place])
+        consumer.incremental_assign([place])
     elif error.fatal():
         raise NotConnected(f"the log: {error.str()}")
     return False

@@ -24,16 +24,16 @@ MACHINES = [f"M{n}" for n in range(5)]
 
 
 class Chain:
-    """Embedded log and store as processes, the database beside them, the gateway's core in this one."""
+    """Embedded log and store as processes, the database beside them, the gateway's core (``more`` of it) in this one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         config = folder / "plant.toml"
         config.write_text('[site]\nid = "test"\n')
         self.plant: PlantFile = load_plant(config, folder)
         self.database = EmbeddedPostgres(database_folder(self.plant))
         self.log = PartProcess("log", config, folder)
         self.store = PartProcess("store", config, folder)
-        self.gateway = CoreGateway(self.plant, folder / "spool")
+        self.gateway = CoreGateway(self.plant, folder / "spool", **more)
         self.said = dict.fromkeys(MACHINES, 0)
         self.states = 0
 

@@ -10,26 +10,32 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_END, TopicPartition
 
+from shinkei_events.topics import PRODUCTION, QUARANTINE, SIGNALS
 from shinkei_store.pool import connect
 from tests.faults.test_gateway_log import MACHINES, Plant
 from tests.support.kafka import KafkaNode
 from tests.support.waiting import eventually
 
 TABLES = ("frame", "reading", "event_raw", "state_change", "watermark", "fence", "event_raw_end")
+STREAMS = (SIGNALS, PRODUCTION, QUARANTINE)
+SEARCH = "-c search_path=shinkei,public"
 
 
 def forget(kafka: KafkaNode) -> None:
     """As after the retention time: topics are there, records are not."""
     admin = kafka.admin()
     found = admin.list_topics(timeout=60).topics
-    ends = [TopicPartition(t, p, -1) for t in kafka.topics() if "progress" not in t for p in found[t].partitions]
+    ends = [TopicPartition(topic.name, p, OFFSET_END) for topic in STREAMS for p in found[topic.name].partitions]
     for future in admin.delete_records(ends, request_timeout=60).values():
         future.result(60)
 
 
-@pytest.mark.parametrize("kafka_has_it", [True, False], ids=["on the log", "in the spool alone"])
+@pytest.mark.parametrize(
+    "kafka_has_it",
+    [pytest.param(True, id="on the log", marks=pytest.mark.long), pytest.param(False, id="in the spool alone")],
+)
 def test_a_database_restored_from_an_older_backup_is_filled_again(
     tmp_path: Path, kafka: KafkaNode, postgres: str, kafka_has_it: bool
 ) -> None:
@@ -39,7 +45,7 @@ def test_a_database_restored_from_an_older_backup_is_filled_again(
         ending.callback(plant.stop)
         plant.start()
         plant.store.kill()
-        with psycopg.connect(postgres) as conn:
+        with psycopg.connect(postgres, options=SEARCH) as conn:
             for table in TABLES:
                 conn.execute(f"create table backup_{table} as select * from {table}")
         kept, said = plant.recorded(), plant.said
@@ -47,7 +53,7 @@ def test_a_database_restored_from_an_older_backup_is_filled_again(
         eventually(lambda: plant.recorded() > said + 500, 60)
         plant.rest()
         plant.store.kill()
-        with psycopg.connect(postgres) as conn:
+        with psycopg.connect(postgres, options=SEARCH) as conn:
             for table in TABLES:
                 conn.execute(f"delete from {table}")
                 conn.execute(f"insert into {table} select * from backup_{table}")

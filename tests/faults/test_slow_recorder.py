@@ -10,13 +10,13 @@ from pathlib import Path
 from tests.faults.test_core_kill import MACHINES, Chain
 from tests.support.waiting import eventually
 
-CREDIT = 60_000
-ON_THE_WAY = 400_000
+CREDIT = 30_000
+ON_THE_WAY = 200_000
 """One partition's credit for each machine, and a put on top of it."""
 
 
 def test_a_recorder_that_stands_still_holds_up_the_sources_and_loses_nothing(tmp_path: Path) -> None:
-    chain = Chain(tmp_path, credit=CREDIT, spool={"segment_bytes": 50_000, "max_bytes": 2_000_000})
+    chain = Chain(tmp_path, credit=CREDIT, spool={"segment_bytes": 30_000, "max_bytes": 500_000})
     intake, link = chain.gateway.intake, chain.gateway.link
     done = threading.Event()
 
@@ -29,16 +29,16 @@ def test_a_recorder_that_stands_still_holds_up_the_sources_and_loses_nothing(tmp
     try:
         chain.start()
         load.start()
-        eventually(lambda: link.sent["values"] > 3_000, 30)
+        eventually(lambda: link.sent["values"] > 1_000, 30)
         os.kill(chain.store.pid, signal.SIGSTOP)
         before = link.sent["bytes"]
         eventually(lambda: not intake.has_room(), 60)
         assert "nothing more is taken until the recorder catches up" in chain.gateway.full[-1]
         assert link.sent["bytes"] - before < ON_THE_WAY * len(MACHINES)
-        assert chain.gateway.backlog() > 20_000
+        assert chain.gateway.backlog() > 5_000
         stood = dict(chain.said)
         os.kill(chain.store.pid, signal.SIGCONT)
-        eventually(lambda: chain.gateway.full[-1] == "" and chain.said["M0"] > stood["M0"] + 1_000, 60)
+        eventually(lambda: chain.gateway.full[-1] == "" and chain.said["M0"] > stood["M0"] + 300, 60)
         done.set()
         load.join(60)
         assert not load.is_alive()

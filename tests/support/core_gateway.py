@@ -25,13 +25,14 @@ class CoreGateway:
         gateway: str = "core",
         shard: str = "0",
         disk: Disk | None = None,
+        spool: dict[str, Any] | None = None,
         **forward: Any,
     ) -> None:
         self.loop = asyncio.new_event_loop()
         self.full: list[str] = []
         self.core = Core(
             folder, gateway, shard, on_full=self.full.append, on_durable=lambda: self.loop.call_soon_threadsafe(self._wake), disk=disk,
-            spool={"segment_bytes": 1 << 20}, forward=({"credit": None} if plant.log.bootstrap else {}) | forward,
+            spool={"segment_bytes": 1 << 20} | (spool or {}), forward=({"credit": None} if plant.log.bootstrap else {}) | forward,
         )  # fmt: skip
         self.spool, self.commit, self.intake, self.forwarder = (
             self.core.spool,
