@@ -1,11 +1,12 @@
 """Values too big for a record: the record carries size, hash and head, the whole lies in a file beside the spool.
 
 The file is on disk before the value is handed on, so it is there when the machine is told that its value has been taken. Named by its
-hash: the same value again is the same file. Called by `opcua.structures`.
+hash: the same value again is the same file. Called by `opcua.structures`; `run` lets those go that were given long ago.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -15,6 +16,8 @@ LIMIT_BYTES = 64 * 1024
 """Of one value: some of them fit into a record of 512 KiB."""
 HEAD_CHARACTERS = 1_024
 HEAD_ELEMENTS = 16
+FOLDERS = "*.values"
+"""Beside the spool, one a source (`opcua.source`)."""
 
 
 def kept(value: Any, raw: bytes, folder: Path | None) -> dict[str, Any]:
@@ -30,6 +33,20 @@ def kept(value: Any, raw: bytes, folder: Path | None) -> dict[str, Any]:
     return said
 
 
+def forget(spool: Path, before: float) -> int:
+    """Delete the files beside ``spool`` whose values were last given before ``before`` (s since 1970); returns how many.
+
+    What the disk does not let go stays, and is tried the next time.
+    """
+    gone = 0
+    for path in spool.glob(f"{FOLDERS}/*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < before:
+                path.unlink()
+                gone += 1
+    return gone
+
+
 def _head(value: Any) -> Any:
     if isinstance(value, str):
         return value[:HEAD_CHARACTERS]
@@ -42,6 +59,7 @@ def _head(value: Any) -> Any:
 def _write(folder: Path, name: str, raw: bytes) -> None:
     path = folder / name
     if path.exists():
+        os.utime(path)  # given again: `forget` counts from now on
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = folder / f".{name}.part"

@@ -24,6 +24,7 @@ from shinkei_events.model.progress import Apply, Command, Replay
 from shinkei_events.runfile import write_atomic
 from shinkei_events.settings import PlantFile, section
 from shinkei_events.telemetry import emit
+from shinkei_gateway.big_value import forget
 from shinkei_gateway.clock_watch import HostClock
 from shinkei_gateway.core import Core
 from shinkei_gateway.file_source import Recording
@@ -70,6 +71,8 @@ from shinkei_gateway.telemetry import (
 )
 
 BOOKS_EVERY_S = 2.0
+BIG_VALUES_LEAST_S = 3600.0
+"""How long the file of a big value stays at least after it was last given, however short ``keep_after`` is."""
 HEALTH_EVERY_S = 0.5
 REST_ENDS_S = 1.5
 SEGMENT_LEAST = 64 * 1024
@@ -328,6 +331,9 @@ class Gateway:
             if time.monotonic() >= books_at:
                 books_at = time.monotonic() + BOOKS_EVERY_S
                 await asyncio.to_thread(self._write_books)
+                if self._backlog == 0:  # all that refers to a big value is on record
+                    kept = max(self._settings.spool.keep_after, BIG_VALUES_LEAST_S)
+                    await asyncio.to_thread(forget, self._folder, time.time() - kept)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), HEALTH_EVERY_S)
         self._state = self._forwarder.state()
