@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from shinkei_events.frames import readings
 from shinkei_events.model.frame import Frame
 from shinkei_gateway.core import Core
-from tests.unit.test_gateway_epochs import opened, say, sent
+from shinkei_gateway.intake import Batch, Reading
+from shinkei_gateway.reconcile import Books
+from shinkei_gateway.taking import Taking
+from tests.unit.test_gateway_epochs import T, opened, report, say, sent
 
 
 def test_what_was_dropped_is_told_exactly(tmp_path: Path) -> None:
@@ -28,3 +32,30 @@ def test_what_was_dropped_is_told_exactly(tmp_path: Path) -> None:
     assert numbers == [(n, n) for n in range(frames[0].first, 1201)]
     assert {(m.mark.cause, m.mark.begin) for m in again.forwarder.missing} == {("spool_dropped", 1)}
     again.close(5)
+
+
+def test_the_books_balance_and_the_gap_is_what_they_numbered_and_the_log_has_not(tmp_path: Path) -> None:
+    freed: list[int] = []
+    books = Books()
+    core = Core(tmp_path, "gw", "0", on_drop=freed.append, spool={"max_bytes": 12_000, "segment_bytes": 2_000})
+
+    async def give() -> None:
+        taking = Taking(core.intake, books, lambda: T, lambda: 0)
+        for n in range(1, 1201, 10):
+            await taking.put(
+                Batch("src", [Reading("M", "counter", T + k, k, 0, T + k) for k in range(n, n + 10)], n + 10)
+            )
+
+    asyncio.run(give())
+    assert freed
+    frames = [event for event in sent(core) if isinstance(event, Frame)]
+    signals = core.intake.stream("M", "signals")
+    lost = [missing.mark for missing in core.forwarder.missing if missing.stream == signals]
+    assert [mark.cause for mark in lost] == ["spool_dropped"]
+    assert sum(frame.count for frame in frames) + sum((m.end or 0) - (m.begin or 0) for m in lost) == 1200
+    for stream in (signals, signals.sibling("production")):
+        report(core, stream, core.intake.next_number(stream))
+    (row,) = books.rows(core.forwarder.state())
+    assert (row["received"], row["balanced"]) == (1200, True)
+    assert row["numbered"] == row["stored"] == 1200 + row["own"], "on record, or covered by the gap record"
+    core.close(5)
