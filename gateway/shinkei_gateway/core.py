@@ -47,16 +47,17 @@ class Core:
                  on_durable: Callable[[], object] = lambda: None, on_drop: Callable[[int], None] | None = None, disk: Disk | None = None, spool: dict[str, Any] | None = None,
                  forward: dict[str, Any] | None = None) -> None:  # fmt: skip
         self.folder = folder
-        self.lock = FolderLock(folder)
+        try:
+            self.lock = FolderLock(folder)
+        except OSError as error:
+            raise _unusable(folder, error) from error
         try:
             self._home = home_of(folder, gateway, shard)
             self.disk = disk or FolderDisk(folder)
             self.spool, self.opening = open_spool(self.disk, epoch_now, **spool or {})
         except OSError as error:
             self.lock.release()
-            raise Full(
-                f"spool: {folder} cannot be opened: {error.strerror or error}; free or repair the disk"
-            ) from error
+            raise _unusable(folder, error) from error
         except Full:
             self.lock.release()
             raise
@@ -88,3 +89,7 @@ class Core:
         if isinstance(self.disk, FolderDisk):
             self.disk.close()
         self.lock.release()
+
+
+def _unusable(folder: Path, error: OSError) -> Full:
+    return Full(f"spool: {folder} cannot be opened: {error.strerror or error}; free or repair the disk")

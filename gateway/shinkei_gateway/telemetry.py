@@ -57,7 +57,7 @@ class SpoolFull(Telemetry, frozen=True):
     """There is no room on disk: nothing more is taken from any source."""
 
     level: ClassVar[int] = logging.ERROR
-    text: ClassVar[str] = "spool: {why}"
+    text: ClassVar[str] = "{why}"
     metric: ClassVar[str | None] = "shinkei_spool_full"
     why: str
 

@@ -142,3 +142,16 @@ def test_a_spool_on_a_disk_that_cannot_be_written_says_so_and_opens_when_it_can(
     assert core.opening.previous_epoch is None
     core.close(60)
     disk.close()
+
+
+def test_a_folder_that_cannot_even_be_made_or_locked_is_told_and_opens_when_it_can(tmp_path: Path) -> None:
+    """A disk that came up read-only lets no lock file be made; a file in the folder's place fails in the same call, also for root."""
+    in_the_way = tmp_path / "spool"
+    in_the_way.write_text("")
+    for _ in range(2):
+        with pytest.raises(Full, match=r"spool: .*/gw cannot be opened: .*; free or repair the disk"):
+            Core(in_the_way / "gw", "gw", "0")
+    in_the_way.unlink()
+    core = Core(in_the_way / "gw", "gw", "0")
+    assert core.opening.previous_epoch is None
+    core.close(5)
