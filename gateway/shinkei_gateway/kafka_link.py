@@ -19,7 +19,7 @@ from shinkei_events.envelope import open_record, seal
 from shinkei_events.errors import BadInput, Full, NotConnected
 from shinkei_events.identity import Kind
 from shinkei_events.model.numbered import Gap
-from shinkei_events.model.progress import Claim, Command, Progress, SendAgain
+from shinkei_events.model.progress import Claim, Command, Progress, Reply, SendAgain
 from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_events.topics import COMMANDS, LIVE, PROGRESS, TOPIC_OF_KIND
@@ -255,9 +255,16 @@ class KafkaLink:
 
     def _reply(self, producer: Producer) -> None:
         """What is said beside the streams."""
-        claim = self._standing.claim()
-        for said in [*self._commands.replies(), *([] if claim is None else [claim])]:
-            sealed = seal(said, self._source)
+        if (claim := self._standing.claim()) is not None:
+            self._say(producer, claim)
+        for reply in self._commands.replies():
+            self._say(producer, reply)
+
+    def _say(self, producer: Producer, said: Claim | Reply) -> None:
+        sealed = seal(said, self._source)
+        with contextlib.suppress(
+            BufferError
+        ):  # full, as the log hangs: a claim is repeated, and who asked does not wait that long
             producer.produce(sealed.topic, value=sealed.value, key=sealed.key, headers=[*sealed.headers])
 
 

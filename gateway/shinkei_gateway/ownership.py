@@ -50,6 +50,10 @@ class Ownership:
         if epoch not in self._epochs:
             self._epochs.append(epoch)
 
+    def on_log(self) -> None:
+        """A new life on a log, perhaps another one: this life's claim has yet to be read there."""
+        self._claimed_at = None
+
     @property
     def is_claimed(self) -> bool:
         """Whether this life's own claim was read from the log: whoever came before would be known by now."""
@@ -71,7 +75,7 @@ class Ownership:
         if claim.epoch != self.epoch:
             return None
         if claim.instance == self.instance:
-            self._claimed_at = offset
+            self._claimed_at = offset if self._claimed_at is None else self._claimed_at  # it is repeated, to be heard
             return None
         is_later = self._claimed_at is not None and offset > self._claimed_at
         return None if is_later or claim.instance in self._instances else claim

@@ -17,6 +17,8 @@ from shinkei_gateway.forward_telemetry import EpochBegun
 from shinkei_gateway.intake import Intake
 from shinkei_gateway.spool.spool import Spool
 
+CLAIM_AGAIN_S = 5.0
+"""A claim is repeated so often, so that whoever watches knows a quiet gateway from a lost one."""
 PATIENCE_S = 60.0
 """How long another gateway has to say where a stream of a moved machine ended, before a gap is told."""
 
@@ -30,12 +32,14 @@ class Standing:
         self._rival: Claim | None = None
         self._heard: set[tuple[str, int]] = set()
         self._claimed: tuple[str, int] | None = None
+        self._claimed_at = 0.0
         self._is_proved = False
         self._waits: dict[str, float] = {}
 
     def on_log(self) -> None:
         """A new life on a log: it must be claimed there, and asked."""
         self._claimed, self._is_proved = None, False
+        self._intake.ownership.on_log()
         self._heard.clear()
 
     def on_progress(self, report: Progress, ahead: list[Recorded]) -> None:
@@ -70,12 +74,12 @@ class Standing:
         return all((TOPIC_OF_KIND[s.kind].name, partition_of(s.machine)) in self._heard for s in streams)
 
     def claim(self) -> Claim | None:
-        """What is to be claimed now, if anything is new."""
-        ownership = self._intake.ownership
+        """What is to be claimed now: anything new at once, the same again now and then."""
+        ownership, now = self._intake.ownership, time.monotonic()
         due = (ownership.epoch, len(ownership.closed))
-        if due == self._claimed:
+        if due == self._claimed and now - self._claimed_at < CLAIM_AGAIN_S:
             return None
-        self._claimed = due
+        self._claimed, self._claimed_at = due, now
         return ownership.claim(self._host, time.time_ns())
 
     def follow(self) -> None:

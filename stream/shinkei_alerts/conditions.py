@@ -1,6 +1,6 @@
 """Which conditions a fact makes active or inactive, from the master data. Pure.
 
-A fact is an anomaly's revision or a machine's state. Delays are told, not waited for: `engine` keeps the timers.
+A fact is an anomaly's revision, a machine's state or a gateway's silence. Delays are told, not waited for: `engine` keeps the timers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from shinkei_events.model.anomaly import AnomalyChanged
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.master import Condition
 from shinkei_events.model.numbered import Numbered
+
+GATEWAY_SILENT = Condition(
+    name="gateway_silent", on="gateway", priority="P1", off_delay=0.0,
+    title={"ja": "ゲートウェイ {machine} 応答なし", "en": "gateway {machine} silent"},
+    action={"ja": "ゲートウェイの機器とネットワークを確認する (その間、全機械のデータとアラームは来ない)",
+            "en": "Look at the gateway's computer and its network: none of its machines can raise an alarm meanwhile"},
+)  # fmt: skip
+"""What holds where the master data have no condition ``on = "gateway"``: a plant must not be blind because nobody thought of it."""
 
 
 class Effect(NamedTuple):
@@ -59,6 +67,12 @@ def of_state(event: MachineStateChanged, held: Mapping[str, Cause], conditions: 
         elif before is None and matches:
             effects.append(Effect(condition, event.machine, state_cause(event), True, event.time))
     return effects
+
+
+def of_gateway(source: str, name: str, time: int, conditions: Iterable[Condition]) -> list[Effect]:
+    """The gateway ``source``, called ``name``, is silent since ``time``."""
+    cause = Cause("gateway", source)
+    return [Effect(c, name, cause, True, time) for c in conditions if c.on == "gateway" and _concerns(c, name)]
 
 
 def _concerns(condition: Condition, machine: str) -> bool:

@@ -7,13 +7,14 @@ give the same alarms whenever they come. Only a stream that stands still is over
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from shinkei_alerts import conditions, lifecycle, words
 from shinkei_alerts.conditions import Effect
 from shinkei_alerts.lifecycle import Alarm, Step
+from shinkei_alerts.watchdog import Verdict, name_of
 from shinkei_events.model.alarm import Cause
 from shinkei_events.model.anomaly import AnomalyChanged
 from shinkei_events.model.decision import Acknowledged, Shelved
@@ -112,6 +113,26 @@ class Engine:
                 self._apply(
                     lifecycle.deactivate(alarm, event.id, event.ended if event.ended is not None else event.time)
                 )
+
+    def gateway(self, verdict: Verdict, text: Callable[[Condition], dict[str, str]]) -> None:
+        """A gateway is silent, or speaks: one alarm for all its machines. ``text``: what to say of a condition."""
+        if verdict.silent:
+            name = name_of(verdict.source)
+            for effect in conditions.of_gateway(verdict.source, name, verdict.time, self.rules.conditions.values()):
+                self._effect(effect, text(effect.condition))
+            return
+        self._drop([name for name, timer in self.timers.items() if timer.effect.cause.id == verdict.source])
+        for alarm in [known for known in self.alarms.values() if verdict.source in known.active_causes]:
+            self._apply(lifecycle.deactivate(alarm, verdict.source, verdict.time))
+
+    def silent(self) -> set[str]:
+        """Gateways that an alarm holds to be silent."""
+        return {
+            cause.id
+            for alarm in self.alarms.values()
+            for cause in alarm.causes
+            if cause.kind == "gateway" and cause.id in alarm.active_causes
+        }
 
     def decision(self, event: Acknowledged | Shelved) -> None:
         """Somebody has seen an alarm, or puts it aside."""

@@ -7,6 +7,8 @@ import msgspec
 from shinkei_events.model.alarm import Priority
 from shinkei_events.settings import Duration, Secret
 
+LEAST_SILENCE_S = 15.0
+
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where pages go: an Apprise URL (``secret`` when it holds a password), or ``file:PATH`` in the site's folder."""
@@ -25,6 +27,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``targets``: none given: pages go to ``pages.jsonl`` in the site's folder. ``timeout``: how long a target may take to answer.
 
+    ``gateway_silent``: a gateway that says nothing on the log for so long is an alarm, one for all its machines.
     ``give_up``: after this long a page that cannot be handed over is dead and shown red. ``senders``: pages on their way at once.
     """
 
@@ -34,6 +37,7 @@ class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     senders: int = 2
     give_up: Duration = Duration(86_400.0)
     timeout: Duration = Duration(10.0)
+    gateway_silent: Duration = Duration(60.0)
 
     def __post_init__(self) -> None:
         names = [target.name for target in self.targets]
@@ -41,3 +45,5 @@ class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("two targets have one name")
         if not 1 <= self.senders <= 16:
             raise ValueError("senders is between 1 and 16")
+        if self.gateway_silent < LEAST_SILENCE_S:
+            raise ValueError(f"gateway_silent is at least {LEAST_SILENCE_S:g} s: a gateway speaks every 5 s")

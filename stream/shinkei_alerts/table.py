@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
-from shinkei_alerts.conditions import Effect
+from shinkei_alerts.conditions import GATEWAY_SILENT, Effect
 from shinkei_alerts.engine import Rules, Timer
 from shinkei_alerts.lifecycle import Alarm, Step
 from shinkei_events.identity import digest
@@ -33,6 +33,14 @@ _FRAMES = """
 select s.machine, s.epoch::text, f.t1, f.production from stream s
 cross join lateral (select t1, production from frame where stream_id = s.id order by first desc limit 20) f
 where s.machine = any(%s) and s.kind = 'signals' and s.closed_at is null"""
+_GATEWAYS = """
+select n.source, max(to_ns(greatest(last.recorded, shown.received))) from (
+  select distinct on (machine) id, epoch, machine, source from stream where kind = 'production' order by machine, epoch desc) n
+cross join lateral (select type, recorded from event_raw where stream_id = n.id order by stream_number desc limit 1) last
+left join lateral (
+  select f.received from stream s join frame f on f.stream_id = s.id
+  where s.epoch = n.epoch and s.machine = n.machine and s.kind = 'signals' order by f.first desc limit 1) shown on true
+where last.type <> 'shinkei.stream_closed.v1' group by n.source"""
 _UNTAKEN = """
 with said as (
   select number, type, body, id, id as of_id, 0 as revision from outbox where topic = %(decisions)s
@@ -143,8 +151,11 @@ def rules(conn: psycopg.Connection[Any]) -> Rules:
     found = conn.execute(
         "select kind, name, body from v_master where kind in ('condition', 'reason', 'machine', 'signal') order by name"
     ).fetchall()
+    conditions = {name: msgspec.convert(body, Condition) for kind, name, body in found if kind == "condition"}
+    if all(condition.on != "gateway" for condition in conditions.values()):
+        conditions[GATEWAY_SILENT.name] = GATEWAY_SILENT
     return Rules(
-        {name: msgspec.convert(body, Condition) for kind, name, body in found if kind == "condition"},
+        conditions,
         {name: body.get("title", {}) for kind, name, body in found if kind == "reason"},
         {name: body["path"].rpartition("/")[0] or None for kind, name, body in found if kind == "machine"},
         {name: body["title"] for kind, name, body in found if kind == "signal" and body.get("title")},
@@ -181,6 +192,12 @@ def keep_timers(conn: psycopg.Connection[Any], changed: Mapping[str, Timer | Non
         kept = _Kept(effect.condition.name, effect.machine, effect.cause, effect.active, effect.time, timer.text)
         sql = "insert into alert_timer (key, due, body) values (%s, %s, %s) on conflict (key) do update set due = excluded.due, body = excluded.body"
         conn.execute(sql, (name, timer.due, Jsonb(msgspec.to_builtins(kept))))
+
+
+def gateways(conn: psycopg.Connection[Any]) -> dict[str, int]:
+    """Gateways (``gateway/ID/SHARD``) that some machine's newest stream comes from and has not ended, with the time (ns UTC) of their last record."""
+    found = conn.execute(_GATEWAYS).fetchall()
+    return {source: int(recorded) for source, recorded in found if source.startswith("gateway/")}
 
 
 def horizons(conn: psycopg.Connection[Any], machines: set[str], taken: Mapping[str, int]) -> dict[str, int]:

@@ -83,19 +83,32 @@ def _state(state: str, language: str) -> str:
     return _say(_STATES[state], language) if state in _STATES else state
 
 
+def of_gateway(name: str, condition: Condition, since: int, languages: tuple[str, ...], zone: tzinfo) -> dict[str, str]:
+    """Which gateway, and since when (ns UTC) nobody has heard of it."""
+    return {
+        language: f"{_title(condition, language, name, {})} – {_say(_SINCE, language).format(time=_clock(since, zone))}"
+        for language in languages
+    }
+
+
 def page(alarm: Alarm, condition: Condition | None, language: str, now: int, zone: tzinfo = UTC) -> tuple[str, str]:
     """Title and body of a page: at most five lines. ``now`` (ns UTC): a page about something older than a minute says how old it is."""
     began = alarm.active_since or alarm.since
     what = alarm.text.get(language) or next(iter(alarm.text.values()), alarm.condition)
     title = f"{alarm.priority} {what if alarm.machine in what else f'{alarm.machine} {what}'}"
-    clock = datetime.fromtimestamp(began / 1e9, zone).strftime("%H:%M:%S %Z")
-    first = _say(_SINCE, language).format(time=clock) + (f" · ×{alarm.occurrence}" if alarm.occurrence > 1 else "")
+    first = _say(_SINCE, language).format(time=_clock(began, zone)) + (
+        f" · ×{alarm.occurrence}" if alarm.occurrence > 1 else ""
+    )
     if now - began > LATE_NS:
         first += f" · {_say(_LATE, language).format(minutes=(now - began) // (60 * 10**9))}"
     lines = [first, *([alarm.line] if alarm.line else [])]
     if condition is not None and (action := condition.action.get(language)):
         lines.append(f"{_say(_ACTION, language)}: {action}")
     return title, "\n".join([*lines, alarm.id])
+
+
+def _clock(time: int, zone: tzinfo) -> str:
+    return datetime.fromtimestamp(time / 1e9, zone).strftime("%H:%M:%S %Z")
 
 
 def _say(words: Mapping[str, str], language: str) -> str:

@@ -6,6 +6,7 @@ so); what was taken is remembered with its effect, so a replay changes nothing.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +19,14 @@ from shinkei_alerts.engine import Engine, Rules
 from shinkei_alerts.lifecycle import Alarm
 from shinkei_alerts.settings import AlertsSettings
 from shinkei_alerts.telemetry import AlarmMoved
+from shinkei_alerts.watchdog import Verdict, Watchdog, name_of
 from shinkei_events.codec import decode
 from shinkei_events.envelope import Opened
 from shinkei_events.identity import Kind
 from shinkei_events.model.anomaly import AnomalyChanged
 from shinkei_events.model.decision import Acknowledged, Shelved
 from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.master import Condition
 from shinkei_events.model.numbered import Numbered
 from shinkei_events.settings import PlantFile, section
 from shinkei_events.telemetry import emit
@@ -33,6 +36,7 @@ from shinkei_store.consumer import Handler
 from shinkei_store.follower import Item
 
 _RULES_EVERY_S = 10.0
+_WATCH_EVERY_S = 3.0
 STANDSTILL_S = 20.0
 """A delay waits this much longer for a stream that stands still. A page about it is then still handed over within 30 s (priority 1)."""
 
@@ -46,7 +50,11 @@ class AlarmWorker(Handler):
     kinds: tuple[Kind, ...] = ("production",)
 
     def __init__(
-        self, plant: PlantFile, now: Callable[[], int] = time.time_ns, monotonic: Callable[[], float] = time.monotonic
+        self,
+        plant: PlantFile,
+        now: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._settings = section(plant, "alerts", AlertsSettings)
         self._languages, self._zone = plant.site.languages, ZoneInfo(plant.site.zone)
@@ -55,7 +63,8 @@ class AlarmWorker(Handler):
         self._engine: Engine | None = None
         self._inbox: list[Numbered | Said] = []
         self._taken: dict[str, int] = {}
-        self._rules_at = self._loaded_at = 0.0
+        self._rules_at = self._loaded_at = self._watched_at = 0.0
+        self._watchdog = watchdog
 
     # ---- the runtime's calls -----------------------------------------------------------------------------------------
     def load(
@@ -115,7 +124,22 @@ class AlarmWorker(Handler):
         if self._monotonic() - self._loaded_at > STANDSTILL_S:
             engine.overtake(self._now() - round(STANDSTILL_S * 10**9))
         engine.unshelve(self._now())
+        self._watch(conn, engine)
         return self._write(conn, engine)
+
+    def _watch(self, conn: psycopg.Connection[Any], engine: Engine) -> None:
+        """Gateways that are silent, or speak again; one that nothing is expected of any more is not silent either."""
+        if self._watchdog is None or self._monotonic() - self._watched_at < _WATCH_EVERY_S:
+            return
+        self._watched_at = self._monotonic()
+        expected = table.gateways(conn)
+        verdicts = self._watchdog.judge(expected, self._now(), self._watched_at)
+        verdicts += [Verdict(source, False, self._now()) for source in sorted(engine.silent() - expected.keys())]
+        for verdict in verdicts:
+            engine.gateway(verdict, functools.partial(self._silence, verdict))
+
+    def _silence(self, verdict: Verdict, condition: Condition) -> dict[str, str]:
+        return words.of_gateway(name_of(verdict.source), condition, verdict.time, self._languages, self._zone)
 
     def sweep(self, conn: psycopg.Connection[Any]) -> bool:
         """Anomalies and decisions that are in their producers' outboxes and were never taken."""

@@ -13,6 +13,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from shinkei_alerts.deliver import Deliverer
+from shinkei_alerts.watchdog import Watchdog
 from shinkei_alerts.worker import AlarmWorker
 from shinkei_cli.main import main
 from shinkei_events.envelope import Opened
@@ -278,4 +279,44 @@ def test_the_last_revision_in_an_outbox_stands_for_those_before(house: House, pl
             outbox.put(conn, "detect", event, source="detect/1", id=f"{event.id}/{event.revision}")
     assert house.worker.sweep(house.conn)
     house.conn.commit()
+    assert house.transitions == ["raised", "returned"]
+
+
+def test_a_lost_gateway_is_one_alarm_for_its_machines(house: House, plant: PlantFile) -> None:
+    old, new = EPOCH, "018bcfe5-6800-7002-ab54-a98ceb1f0ad3"
+    streams = [
+        (1, old, "M1", "gateway/left/0", "machine_state"),
+        (2, new, "M1", "gateway/gw-01/0", "machine_state"),
+        (3, new, "M2", "gateway/gw-01/0", "machine_state"),
+        (4, new, "M3", "gateway/ended/0", "stream_closed"),
+    ]
+    with part(str(plant.store.dsn), "store") as conn:
+        for number, epoch, machine, source, last in streams:
+            conn.execute(
+                "insert into stream (id, epoch, machine, kind, source) overriding system value values (%s, %s, %s, 'production', %s)",
+                (number, epoch, machine, source),
+            )
+            for at, type in enumerate(("stream_started", last), 1):
+                conn.execute(
+                    "insert into event_raw (number, recorded, stream_id, stream_number, type, machine, time, body)"
+                    " values (%s, to_ts(%s), %s, %s, %s, %s, 0, '')",
+                    (number * 10 + at, T0, number, at, f"shinkei.{type}.v1", machine),
+                )
+    watchdog = Watchdog(30.0)
+    watchdog.knows("gateway/gw-01/0", T0)
+    watchdog.knows("gateway/left/0", T0)
+    watchdog.knows("gateway/ended/0", T0)
+    house.worker = AlarmWorker(plant, lambda: house.now, lambda: house.clock, watchdog)
+    house.worker.load(house.conn, PRODUCTION.name, 0, {})
+    for at in range(0, 40, 2):
+        house.clock = at
+        watchdog.looks(at)
+        house.tick()
+    assert house.rows("select machine, priority, state, active_since from alarm") == [
+        ("gw-01", "P1", "ACTIVE_UNACK", T0)
+    ]
+    assert house.pages == [("file", "due", 1), ("sms", "due", 1)]
+    watchdog.hears("gateway/gw-01/0", T0 + 50 * S, 39)
+    house.clock = 42
+    house.tick()
     assert house.transitions == ["raised", "returned"]

@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from shinkei_events.codec import decode
 from shinkei_events.frames import readings
 from shinkei_events.identity import StreamId
@@ -14,6 +17,7 @@ from shinkei_events.model.frame import Frame
 from shinkei_events.model.numbered import Gap, StreamClosed, StreamStarted
 from shinkei_events.model.progress import Progress, Recorded
 from shinkei_events.topics import TOPIC_OF_KIND, partition_of
+from shinkei_gateway import standing
 from shinkei_gateway.core import Core
 from shinkei_gateway.intake import Batch, Draft, Reading
 
@@ -209,4 +213,23 @@ def test_what_is_decoded_is_what_was_said(tmp_path: Path) -> None:
         values += [decode(e.type, p) for e, p in zip(found.index.entries, found.payloads(), strict=True)]
         batch = core.spool.read(at)
     assert [v for _, _, v in counters(values)] == [1, 2, 3]
+    core.close(5)
+
+
+def test_a_claim_is_repeated_so_that_a_quiet_gateway_is_not_taken_for_a_lost_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = opened(tmp_path)
+    first = core.standing.claim()
+    assert first is not None
+    assert core.standing.claim() is None
+    core.standing.on_claim(first, 7)
+    monkeypatch.setattr(standing, "CLAIM_AGAIN_S", 0.0)
+    again = core.standing.claim()
+    assert again is not None
+    assert (again.epoch, again.instance) == (first.epoch, first.instance)
+    core.standing.on_claim(again, 9)
+    core.standing.on_claim(msgspec.structs.replace(first, instance="copy"), 8)
+    asyncio.run(core.standing.settle())
+    assert core.intake.ownership.epoch == first.epoch, "a claim behind our first one is the copy's business"
     core.close(5)

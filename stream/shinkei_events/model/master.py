@@ -97,9 +97,9 @@ class Reason(MasterData, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Condition(MasterData, frozen=True, kw_only=True, omit_defaults=True):
-    """When an alarm is active. ``on`` an anomaly, a machine state, or missing data; delays in seconds."""
+    """When an alarm is active. ``on`` an anomaly, a machine state, missing data, or a gateway that is silent; delays in seconds."""
 
-    on: Literal["anomaly", "state", "no_data", "data_quality", "spc"]
+    on: Literal["anomaly", "state", "no_data", "data_quality", "spc", "gateway"]
     priority: Priority = "P3"
     machines: list[str] = []
     states: list[str] = []
