@@ -33,10 +33,13 @@ class MachineState:
         self._told: dict[str, str | None] | None = None
         self._told_time = 0
 
-    def take(self, changes: list[Change], newest: int) -> tuple[list[StateSaid], list[tuple[Change, BadField]]]:
+    def take(
+        self, changes: list[Change], newest: int, received: int = 0
+    ) -> tuple[list[StateSaid], list[tuple[Change, BadField]]]:
         """States to tell, in time order, and changes that could not be understood.
 
-        ``newest``: the newest source time of the message; a state that is told again after the machine was lost holds from then on.
+        ``newest``: the newest source time of the message; a state that is told again after the machine was lost holds from then on, or,
+        where all of the machine's values are older than the loss, from when it was ``received``: in between nobody knew it.
         """
         bad: list[tuple[Change, BadField]] = []
         moments: list[tuple[int, dict[str, str | None]]] = []
@@ -50,7 +53,9 @@ class MachineState:
             if change.role != "state":
                 self._attach(change, moments)
         return [
-            said for time, fields in sorted(moments, key=lambda m: m[0]) if (said := self._tell(time, fields, newest))
+            said
+            for time, fields in sorted(moments, key=lambda m: m[0])
+            if (said := self._tell(time, fields, newest if newest > self._told_time else max(newest, received)))
         ], bad
 
     def lost(self, time: int) -> bool:

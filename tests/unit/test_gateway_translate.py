@@ -225,6 +225,17 @@ def test_a_lost_machine_is_no_data_and_then_what_it_says() -> None:
     assert (back.fields["state"], back.time) == ("EXECUTE", T + 20 * S)
 
 
+def test_a_quiet_machine_is_no_data_for_as_long_as_the_gateway_was_down() -> None:
+    machine = Machine()
+    machine.say(1, {"s=State": "6", "s=a": 1.0})
+    away = machine.translator.away(T + 90 * S, T + 50 * S)
+    assert away is not None
+    assert away.time == T + 50 * S
+    told = [sample("s=State", 1, "6"), sample("s=a", 3, 1.0)]  # nothing is newer than the stop
+    (back,) = drafts(machine.translator.take(told, [], T + 90 * S, 0), MachineStateChanged)
+    assert (back.fields["state"], back.time) == ("EXECUTE", T + 90 * S)
+
+
 def test_a_changed_tool_is_unmounted_and_mounted() -> None:
     machine = Machine()
     assert [d.fields["action"] for d in drafts(machine.say(1, {"s=Tool": "T1"}), SetupChanged)] == ["mounted"]

@@ -351,7 +351,8 @@ class Translator:
 
     # ---- a whole message -----------------------------------------------------------------------------------------------
     def _states(self, take: _Take) -> None:
-        told, bad = self._state.take(take.changes, self._continuity.newest or take.received)
+        since = 0 if self._is_back else take.received  # a subscription that went on proves that nothing was between
+        told, bad = self._state.take(take.changes, self._continuity.newest or take.received, since)
         take.items += [state_draft(self._machine, said, take.received) for said in told]
         if (again := self.returned(take.received)) is not None:
             take.items.append(again)

@@ -107,7 +107,7 @@ class Sayings:
 
     def states(self, machine: Machine, changes: list[Change], received: int, out: Taken) -> None:
         """Changes of one message as states of the machine."""
-        told, bad = machine.state.take(changes, machine.newest or received)
+        told, bad = machine.state.take(changes, machine.newest or received, received)
         out.items += [state_draft(machine.name, said, received) for said in told]
         for change, error in bad:
             out.items.append(
