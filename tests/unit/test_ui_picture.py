@@ -10,6 +10,7 @@ from shinkei_events.model.anomaly import AnomalyChanged, Contribution
 from shinkei_events.model.frame import Context, Frame
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.master import Machine, Reason, Signal
+from shinkei_events.model.numbered import SignalDescribed
 from shinkei_ui.live.hub import Hub
 from shinkei_ui.live.picture import Picture
 
@@ -49,6 +50,19 @@ def state(at: int, name: str, number: int = 1, stream: StreamId = PRODUCTION, **
 
 def tile(hub: Hub) -> dict[str, Any]:
     return hub.get("machines", "OP10")
+
+
+def test_a_unit_is_the_plants_else_the_sources() -> None:
+    hub, picture = a_board()
+    picture.described("OP10", "t", "K")
+    picture.described("OP10", "p", None)
+    picture.described("OP10", "unknown", "K")
+    assert [each["unit"] for each in tile(hub)["shown"]] == ["°C", None]
+    told = SignalDescribed(
+        stream=PRODUCTION, number=1, signals=0, time=T0, received=T0, name="p", source="op10", unit="bar"
+    )
+    picture.event(told, NOW)
+    assert [each["unit"] for each in tile(hub)["shown"]] == ["°C", "bar"]
 
 
 def test_an_older_state_never_replaces_a_newer_one() -> None:

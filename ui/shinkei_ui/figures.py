@@ -60,6 +60,8 @@ class Figures:
             self._picture.known_state(
                 row["machine"], row["state"], row["reason"], row["time"], row["product"], row["tool"]
             )
+        for (machine, signal), unit in self._reader.own_units().items():
+            self._picture.described(machine, signal, unit)
         self._picture.known_alarms(self._reader.open_alarms())
         self._picture.known_anomalies(self._reader.open_anomalies())
 

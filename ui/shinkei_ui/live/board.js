@@ -83,7 +83,7 @@ export default function (component) {
     const state = make("div", "state", link);
     const entry = {
       link, mark: make("i", "mark", state), word: make("span", "word", state), since: make("span", "since", state),
-      why: make("div", "why", link), odd: null, values: new Map(), canvas: null, points: null,
+      why: make("div", "why", link), odd: null, values: new Map(), units: [], canvas: null, points: null,
     };
     entry.curve = make("div", "curve", link);
     if (machine.shown.length) {
@@ -95,7 +95,7 @@ export default function (component) {
       const row = index === 0 ? make("div", "lead", entry.curve) : make("div", "row", list);
       make("span", "what", row).textContent = title(signal.title) || signal.name;
       const value = make("span", "figure", row);
-      make("span", "unit", row).textContent = signal.unit ?? "";
+      entry.units.push(make("span", "unit", row));
       entry.values.set(signal.name, value);
     }
     entry.odd = make("div", "odd", link);
@@ -121,6 +121,7 @@ export default function (component) {
     const part = machine.part;
     setText(entry.part, part ? `${part.result === "fail" || part.result === "scrap" ? "✕" : part.result === "rework" ? "↻" : "✓"} ${part.unit}${part.more > 0 ? ` +${part.more}` : ""}` : "\u00a0");
     entry.part.dataset.result = part?.result ?? "";
+    machine.shown.forEach((signal, index) => setText(entry.units[index], signal.unit ?? ""));
     for (const [signal, node] of entry.values) {
       const found = machine["value." + signal];
       setText(node, !found ? "–" : found[1] === "bad" ? words.bad : typeof found[0] === "number" ? number.format(found[0]) : String(found[0] ?? "–"));

@@ -15,7 +15,7 @@ from shinkei_events.model.anomaly import AnomalyChanged
 from shinkei_events.model.frame import Frame, Value
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.master import Machine, Reason, Signal
-from shinkei_events.model.numbered import Numbered
+from shinkei_events.model.numbered import Numbered, SignalDescribed
 from shinkei_events.model.operation import Operation
 from shinkei_ui.states import level_of
 
@@ -68,6 +68,7 @@ class Picture:
         self._category = {reason.name: reason.category for reason in reasons}
         self._machines = {machine.name for machine in machines}
         self._shown = {machine.name: _shown(machine.name, signals) for machine in machines}
+        self._units = {(name, each): s.unit for name, shown in self._shown.items() for each, s in shown.items()}
         self._state: dict[str, _Known] = {}
         self._skew: dict[str, int] = {}
         self._fresh: dict[str, int] = {}
@@ -79,12 +80,15 @@ class Picture:
             put("machines", machine.name, self._blank(at, machine))
 
     def _blank(self, at: int, machine: Machine) -> dict[str, Any]:
-        shown = [
-            {"name": s.signal, "title": s.title, "unit": s.unit, "low": s.low, "high": s.high}
-            for s in self._shown[machine.name].values()
-        ]
+        shown = self._signals(machine.name)
         return {"at": at, "title": machine.title, "operation": machine.operation, "shown": shown, "level": "unknown", "state": None,
                 "since": None, "reason": None, "product": None, "fresh": None, "spark": [], "anomaly": None}  # fmt: skip
+
+    def _signals(self, machine: str) -> list[dict[str, Any]]:
+        return [
+            {"name": s.signal, "title": s.title, "unit": self._units[machine, s.signal], "low": s.low, "high": s.high}
+            for s in self._shown[machine].values()
+        ]
 
     # ---- telemetry ---------------------------------------------------------------------------------------------------
     def frame(self, frame: Frame, now: int, provisional: bool = False) -> None:
@@ -122,6 +126,14 @@ class Picture:
         self._fresh[name] = fresh
         fields["fresh"] = fresh // MS
 
+    def described(self, machine: str, signal: str, unit: str | None) -> None:
+        """What the source says of a signal: its unit counts where plant.toml gives none."""
+        known = self._shown.get(machine, {}).get(signal)
+        if unit is None or known is None or known.unit is not None or self._units[machine, signal] == unit:
+            return
+        self._units[machine, signal] = unit
+        self._put("machines", machine, {"shown": self._signals(machine)})
+
     def leading(self) -> list[tuple[str, str]]:
         """Machine and signal of each tile's curve."""
         return [(machine, next(iter(shown))) for machine, shown in self._shown.items() if shown]
@@ -145,6 +157,8 @@ class Picture:
         elif isinstance(event, AnomalyChanged):
             self._found(event)
         elif isinstance(event, Numbered):
+            if isinstance(event, SignalDescribed):
+                self.described(event.machine, event.name, event.unit)
             self._fields(event, now, {})
 
     def _fields(self, event: Numbered, now: int, fields: dict[str, Any]) -> None:

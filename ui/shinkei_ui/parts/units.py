@@ -57,9 +57,12 @@ def reason_title(found: Installed, words: Words, reason: str | None) -> str:
 
 
 def signal_title(found: Installed, words: Words, machine: str, signal: str) -> tuple[str, str | None]:
-    """A signal's title and unit."""
+    """A signal's title, and its unit: plant.toml's, else the one that the source gives. Raises `NotConnected`."""
     known = next((each for each in found.plant.signals if each.machine == machine and each.signal == signal), None)
-    return (words.title(known.title, signal), known.unit) if known else (signal, None)
+    unit = known.unit if known else None
+    return words.title(known.title, signal) if known else signal, unit or found.reader.own_units().get(
+        (machine, signal)
+    )
 
 
 def characteristic_title(found: Installed, words: Words, machine: str, name: str) -> str:

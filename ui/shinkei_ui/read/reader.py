@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,6 +21,8 @@ from shinkei_ui.states import level_of
 
 WAIT_S = 5.0
 """A screen waits this long for a connection, then says that the database does not answer."""
+UNITS_S = 30.0
+_OWN_UNITS = "select machine, name, unit from signal where unit is not null"
 
 Row = dict[str, Any]
 
@@ -31,6 +34,8 @@ class Reader:
         self._plant, self._wait = plant, wait
         self._lock = threading.Lock()
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
+        self._units: dict[tuple[str, str], str] = {}
+        self._units_until = 0.0
         self._category = {reason.name: reason.category for reason in plant.master["reasons"]}
 
     @contextmanager
@@ -69,6 +74,14 @@ class Reader:
         """End the pool."""
         if self._pool is not None:
             self._pool.close(timeout=1.0)
+
+    def own_units(self) -> dict[tuple[str, str], str]:
+        """By machine and signal, the unit that the source itself gives; asked again after `UNITS_S`. Raises `NotConnected`."""
+        now = time.monotonic()
+        if now >= self._units_until:
+            self._units = {(row["machine"], row["name"]): row["unit"] for row in self.rows(_OWN_UNITS)}
+            self._units_until = now + UNITS_S
+        return self._units
 
     # ---- the board -----------------------------------------------------------------------------------------------------
     def states_now(self) -> list[Row]:

@@ -84,10 +84,10 @@ def _signals(name: str, now: datetime) -> None:
         rows = reader.signal(name, signal.signal, now - WINDOW, now, 450)
         if not any(row["mean"] is not None for row in rows):
             continue
-        title = words.title(signal.title, signal.signal)
+        title, unit = signal_title(found, words, name, signal.signal)
         with columns[shown % 2], st.container(key=f"chart_{signal.signal}"):
             st.echarts_chart(
-                charts.signal(rows, title, signal.unit, spans=spans),
+                charts.signal(rows, title, unit, spans=spans),
                 theme=None,
                 height=200,
                 alt=words("anomaly.alt", signal=title),
