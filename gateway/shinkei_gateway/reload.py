@@ -5,6 +5,9 @@ Called by `run` for a `shinkei gateway reload`, an `Apply` command, or SIGHUP.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +21,9 @@ from shinkei_gateway.settings import GatewaySettings, sources_of
 
 _LATER = ("frame_age", "http", "spool")
 """Keys of the gateway's section that count from the next start on (``spool.keep_after`` at once)."""
+
+_FILES = ("ca", "cert", "key")
+_STAMP_KEY = os.urandom(32)
 
 
 class Read(NamedTuple):
@@ -50,6 +56,21 @@ def check_secrets(settings: GatewaySettings, folder: Path) -> None:
             dial(source, folder)
         for secret in _secrets(source):
             secret.reveal(folder)
+
+
+def stamp_of(source: Any, folder: Path) -> bytes:
+    """Another value when a file that ``source`` names for a secret or certificate says something else; useless outside this process."""
+    found = hashlib.blake2b(key=_STAMP_KEY)
+    for secret in _secrets(source):
+        try:
+            found.update(secret.reveal(folder).encode() + b"\0")
+        except BadConfig:
+            found.update(b"\1")  # not there: whoever needs it says so
+    for name in _FILES if isinstance(source, BrokerSettings) else ():
+        where = getattr(source, name)
+        with contextlib.suppress(OSError):
+            found.update((folder / where.removeprefix("file:")).read_bytes() + b"\0" if where else b"\1")
+    return found.digest()
 
 
 def _secrets(value: Any) -> Iterator[Secret]:

@@ -42,16 +42,17 @@ from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.quarantine_read import in_spool
 from shinkei_gateway.reconcile import Books
-from shinkei_gateway.reload import read_again
+from shinkei_gateway.reload import read_again, stamp_of
 from shinkei_gateway.replay import Replays
 from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
-from shinkei_gateway.settings import GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
+from shinkei_gateway.settings import FileSource, GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
 from shinkei_gateway.shards import (
     address_of,
     books_file,
     concerns,
     credit_of,
     forgotten,
+    left_behind,
     part_name,
     session_file,
     spool_folder,
@@ -101,7 +102,9 @@ class Gateway:
 
     def __init__(self, plant: PlantFile, settings: GatewaySettings, shard: str, folder: Path) -> None:
         self._plant, self._settings, self._shard, self._folder = plant, settings, shard, folder
-        self._sources = RunningSources(self._source, self._settled)
+        self._sources = RunningSources(
+            self._source, self._settled, lambda source: stamp_of(source, self._plant.path.parent)
+        )
         self._reload_error = ""
         self._books_file = books_file(folder)
         self._pki = pki_of(plant)
@@ -124,6 +127,7 @@ class Gateway:
         collector.register()
         health.start()
         await self._sources.apply(in_shard(self._settings, self._shard))
+        closing = asyncio.create_task(self._close(self._left_behind()), name="left behind")
         self._taking.last_run = None  # a source that a reload makes anew was not away
         done = asyncio.Event()
         link = asyncio.create_task(self._link.run(done), name="link")
@@ -135,7 +139,7 @@ class Gateway:
         finally:
             await self._sources.stop()
             done.set()
-            await end_tasks([link, housekeeping, expiry], REST_ENDS_S)
+            await end_tasks([closing, link, housekeeping, expiry], REST_ENDS_S)
             await asyncio.to_thread(self._core.close, REST_ENDS_S)
             self._write_books()
             collector.unregister()
@@ -285,6 +289,13 @@ class Gateway:
             )
         )
         return {"shard": self._shard, **found._asdict(), "later": read.later}
+
+    def _left_behind(self) -> list[str]:
+        """What a reload would have closed, had the gateway run when plant.toml was changed."""
+        mine = in_shard(self._settings, self._shard)
+        spoken = {*mine, *self._sources.machines(), *(name for source in mine.values() for name in machines_of(source))}
+        closed, is_recorded = self._core.intake.ownership.closed, any(isinstance(s, FileSource) for s in mine.values())
+        return left_behind(self._spool.streams(), self._spool.epoch, closed, spoken, is_recorded)
 
     async def _close(self, machines: list[str]) -> None:
         """Machines that nobody here speaks for any more: their state is unknown from now on, and their streams end."""

@@ -46,14 +46,23 @@ class _Running:
     source: RunningSource
     settings: msgspec.Struct
     task: asyncio.Task[None]
+    files: bytes
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RunningSources:
-    """``settled``: done when everything the sources gave is durable, so that one made anew goes on from there."""
+    """``settled``: done when everything the sources gave is durable, so that one made anew goes on from there.
 
-    def __init__(self, make: Callable[[str, Any], RunningSource], settled: Callable[[], Awaitable[object]]) -> None:
-        self._make, self._settled = make, settled
+    ``files``: a stamp of what the files say that settings only name (secrets, certificates): another one is a difference too.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str, Any], RunningSource],
+        settled: Callable[[], Awaitable[object]],
+        files: Callable[[Any], bytes] = lambda _settings: b"",
+    ) -> None:
+        self._make, self._settled, self._files = make, settled, files
         self._running: dict[str, _Running] = {}
 
     def get(self, name: str) -> RunningSource | None:
@@ -73,7 +82,11 @@ class RunningSources:
         """Run ``wanted`` and nothing else. Sources whose settings are equal go on undisturbed, their sessions with them."""
         now = {name: running.settings for name, running in self._running.items()}
         removed = sorted(set(now) - set(wanted))
-        changed = sorted(name for name, settings in now.items() if name in wanted and wanted[name] != settings)
+        changed = sorted(
+            name
+            for name, settings in now.items()
+            if name in wanted and (wanted[name] != settings or self._files(wanted[name]) != self._running[name].files)
+        )
         before = self.machines()
         await self._end([*removed, *changed])
         if removed or changed:
@@ -89,9 +102,11 @@ class RunningSources:
         await self._end(list(self._running))
 
     def _start(self, name: str, settings: msgspec.Struct) -> None:
+        files = self._files(settings)  # before they are read: one that changes between is a difference, not overlooked
         source = self._make(name, settings)
         stop = asyncio.Event()
-        self._running[name] = _Running(source, settings, asyncio.create_task(source.run(stop), name=name), stop)
+        task = asyncio.create_task(source.run(stop), name=name)
+        self._running[name] = _Running(source, settings, task, files, stop)
 
     async def _end(self, names: list[str]) -> None:
         ending = [self._running.pop(name) for name in names]

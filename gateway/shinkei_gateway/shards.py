@@ -5,9 +5,10 @@ A shard is a process with a spool and numbers of its own; all sources of a machi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
+from shinkei_events.identity import FIRST_NUMBER, StreamId
 from shinkei_events.model.progress import Apply, Replay, Request, SendAgain
 from shinkei_events.settings import PlantFile
 from shinkei_gateway.forward import CREDIT_BYTES
@@ -29,6 +30,25 @@ def forgotten(plant: PlantFile, settings: GatewaySettings) -> list[tuple[str, Pa
     folders = sorted(path.parent for path in (plant.dir / "spool" / settings.id).glob("*/*.seg"))
     named = set(shards_of(settings))
     return [(folder.name, folder) for folder in dict.fromkeys(folders) if folder.name not in named]
+
+
+def left_behind(streams: Mapping[str, int], epoch: str, closed: Container[str], spoken: Container[str], is_recorded: bool) -> list[str]:  # fmt: skip
+    """Machines whose streams of ``epoch`` go on in this spool (next numbers: ``streams``) though nobody in the file speaks for them any more.
+
+    They were taken out of it while the gateway was down. ``closed``: streams that have ended; ``spoken``: machines, and names of sources (what
+    could not be understood may stand under those); ``is_recorded``: a recording is a source, and which machines it has it does not say before.
+    """
+    found = []
+    for name, number in streams.items():
+        stream = StreamId.parse(name)
+        machine = stream.machine
+        if stream.epoch != epoch or stream.kind != "production" or name in closed or machine in spoken:
+            continue
+        is_history = is_recorded and str(StreamId(epoch, machine, "history")) in streams
+        has_said = number > FIRST_NUMBER + 1 or str(StreamId(epoch, machine, "signals")) in streams
+        if has_said and not is_history:
+            found.append(machine)
+    return sorted(found)
 
 
 def books_file(folder: Path) -> Path:

@@ -16,11 +16,11 @@ from shinkei_events.model.progress import Apply, Browse, Replay, SendAgain
 from shinkei_events.settings import Secret, load_plant, section, strict
 from shinkei_gateway.forward import CREDIT_BYTES
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.reload import read_again
+from shinkei_gateway.reload import read_again, stamp_of
 from shinkei_gateway.run import run
 from shinkei_gateway.running import RunningSources
 from shinkei_gateway.settings import GatewaySettings, in_shard, shards_of, sources_of
-from shinkei_gateway.shards import address_of, concerns, credit_of, forgotten, part_name, spool_folder
+from shinkei_gateway.shards import address_of, concerns, credit_of, forgotten, left_behind, part_name, spool_folder
 from tests.support.gateway_site import write_site
 
 
@@ -68,6 +68,35 @@ def test_only_what_is_different_is_touched() -> None:
         assert sorted(log[:2]) == ["b ends 1", "c ends 1"]
         assert log[2:] == ["settled", "b starts 2", "d starts 1"]
         await sources.stop()
+
+    asyncio.run(test())
+
+
+def test_a_source_whose_secret_was_changed_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.pw").write_text("first")
+    (tmp_path / "ca.pem").write_text("one")
+    broker = {"type": "mqtt", "url": "mqtts://192.0.2.1:8883", "topics": [], "ca": "file:ca.pem"}
+    cell = broker | {"client_id": "x", "user": "u", "password": "file:a.pw"}
+    sources = sources_of(gateway(cell=cell, other=broker | {"client_id": "y"}))
+
+    async def settled() -> None:
+        pass
+
+    async def test() -> None:
+        made = RunningSources(
+            lambda name, _settings: Source(name, Settings(name), []), settled, lambda source: stamp_of(source, tmp_path)
+        )
+        await made.apply(sources)
+        assert (await made.apply(sources)).changed == []
+        (tmp_path / "a.pw").write_text("second")
+        assert (await made.apply(sources)).changed == ["cell"]
+        assert (await made.apply(sources)).changed == []
+        (tmp_path / "ca.pem").write_text("another")
+        assert (await made.apply(sources)).changed == ["cell", "other"]
+        (tmp_path / "a.pw").unlink()
+        assert (await made.apply(sources)).changed == ["cell"]
+        assert b"second" not in stamp_of(sources["cell"], tmp_path)
+        await made.stop()
 
     asyncio.run(test())
 
@@ -143,6 +172,24 @@ def test_all_sources_of_a_machine_sit_in_one_shard() -> None:
     with pytest.raises(BadConfig, match=r"gateway\.sources\.cell\.shard.*machine P is in shard 0 by source one"):
         gateway(one=press(), cell=cell)
     assert shards_of(gateway(one=press(shard="b"), cell=cell)) == ["0", "b"]
+
+
+def test_a_machine_taken_out_while_the_gateway_was_down_is_left_behind() -> None:
+    epoch, old = "018bcfe5-6800-7002-ab54-a98ceb1f0ad2", "018bcfe5-6800-7002-ab54-a98ceb1f0ad1"
+    streams = {
+        f"{epoch}/P/production": 9, f"{epoch}/P/signals": 9,
+        f"{epoch}/Q/production": 2, f"{epoch}/Q/signals": 40,
+        f"{epoch}/states/production": 3,
+        f"{epoch}/ended/production": 9,
+        f"{epoch}/cell/production": 5, f"{epoch}/cell/quarantine": 4,
+        f"{epoch}/only-refused/production": 2, f"{epoch}/only-refused/quarantine": 4,
+        f"{epoch}/past/production": 2, f"{epoch}/past/history": 90,
+        f"{epoch}/both/production": 7, f"{epoch}/both/history": 90,
+        f"{old}/older/production": 9,
+    }  # fmt: skip
+    closed = {f"{epoch}/ended/production"}
+    assert left_behind(streams, epoch, closed, {"P", "cell"}, is_recorded=True) == ["Q", "states"]
+    assert left_behind(streams, epoch, closed, {"P", "cell"}, is_recorded=False) == ["Q", "both", "states"]
 
 
 def test_a_spool_that_no_source_names_any_more_is_told_and_can_still_be_sent(tmp_path: Path) -> None:
