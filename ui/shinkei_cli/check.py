@@ -40,6 +40,7 @@ def offline(plant: PlantFile) -> Iterator[Row]:
             yield {"what": part, "state": "ok", "detail": ""}
             if part == "gateway":
                 yield from _strangers(plant)
+                yield from _shared(plant)
 
 
 def demand(plant: PlantFile, parts: Iterable[str]) -> None:
@@ -60,6 +61,15 @@ def _strangers(plant: PlantFile) -> Iterator[Row]:
         if unknown := sorted(set(machines_of(source)) - known):
             detail = f"reads {', '.join(unknown)}, which `machines` does not name; there is {', '.join(sorted(known))}"
             yield {"what": f"gateway.sources.{name}", "state": "wrong", "detail": detail}
+
+
+def _shared(plant: PlantFile) -> Iterator[Row]:
+    """Sources that would write a machine's streams from two shards."""
+    from shinkei_gateway.settings import GatewaySettings
+    from shinkei_gateway.shared_topics import shared_topics
+
+    for name, detail in shared_topics(section(plant, "gateway", GatewaySettings)).items():
+        yield {"what": f"gateway.sources.{name}", "state": "wrong", "detail": detail}
 
 
 def _check_section(plant: PlantFile, part: str) -> None:
