@@ -12,6 +12,7 @@ from shinkei_gateway.core import Core
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.kafka_link import KafkaLink
 from shinkei_gateway.spool.disk import Disk
+from tests.support.waiting import patient
 
 
 class CoreGateway:
@@ -63,7 +64,7 @@ class CoreGateway:
         async def put() -> Any:
             return self.intake.put(Batch(source, items, resume, **more))
 
-        asyncio.run_coroutine_threadsafe(put(), self.loop).result(60).result(60)
+        asyncio.run_coroutine_threadsafe(put(), self.loop).result(patient(60)).result(patient(60))
 
     def backlog(self) -> int:
         async def ask() -> int:
