@@ -1,4 +1,4 @@
-"""The books as Prometheus metrics, worked out when they are asked for."""
+"""The books, and what waits in the spool, as Prometheus metrics, worked out when they are asked for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ from shinkei_gateway.reconcile import Books
 
 _COUNTED = ("offered", "received", "own", "replayed", "duplicate", "quarantined", "numbered", "sent", "stored")
 
+WAITING = {
+    "backlog": "Values and events in the spool that are not recorded yet",
+    "spool_bytes": "Bytes of the spool on disk",
+    "log_connected": "Whether the log takes what is sent: 1 or 0",
+}
+
 
 class BooksCollector(Collector):
-    """``state``: as `Books.rows` wants it. Labels are the configured sources only."""
+    """``state``: as `Books.rows` wants it. ``now``: values of `WAITING`, by name. Labels are the configured sources only."""
 
-    def __init__(self, books: Books, state: Callable[[], dict[str, tuple[int, int, int]]]) -> None:
-        self._books, self._state = books, state
+    def __init__(
+        self,
+        books: Books,
+        state: Callable[[], dict[str, tuple[int, int, int]]],
+        now: Callable[[], dict[str, float]] = dict,
+    ) -> None:
+        self._books, self._state, self._now = books, state, now
 
     def register(self) -> None:
         """Show in /metrics."""
@@ -46,3 +57,5 @@ class BooksCollector(Collector):
         for (source, stage), total in sorted(totals.items()):
             family.add_metric([source, stage], total)
         yield family
+        for name, value in self._now().items():
+            yield GaugeMetricFamily(f"shinkei_gateway_{name}", WAITING[name], value)

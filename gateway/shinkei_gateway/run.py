@@ -123,7 +123,7 @@ class Gateway:
         if not await self._opened(loop, stop):
             return
         health.add_source(self._details)
-        collector = BooksCollector(self._books, lambda: self._state)
+        collector = BooksCollector(self._books, lambda: self._state, self._waiting)
         collector.register()
         health.start()
         await self._sources.apply(in_shard(self._settings, self._shard))
@@ -352,6 +352,9 @@ class Gateway:
     def _write_books(self) -> None:
         with contextlib.suppress(OSError):  # a full disk is told by the spool
             write_atomic(self._books_file, self._books.encode())
+
+    def _waiting(self) -> dict[str, float]:
+        return {"backlog": self._backlog, "spool_bytes": self._spool.used(), "log_connected": self._link.connected}
 
     def _details(self) -> dict[str, Any]:
         return {
