@@ -101,6 +101,20 @@ class SourceLost(Telemetry, frozen=True):
     why: str
 
 
+class SourceStillAway(Telemetry, frozen=True):
+    """A source stays away; it is tried on. Told after 30 s, then ever more rarely, with the reason of the newest attempt."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: {url} is away for {seconds:.0f} s, attempt {attempts} failed: {why}; it is tried again"
+    )
+    source: str
+    url: str
+    seconds: float
+    attempts: int
+    why: str
+
+
 class SourceFinished(Telemetry, frozen=True):
     """A recording was read to its end."""
 

@@ -132,7 +132,7 @@ class Broker:
             asyncio.run(self._amqtt())
 
     async def _amqtt(self) -> None:
-        from amqtt.broker import Broker as Amqtt
+        from shinkei_plant.amqtt_broker import Amqtt
 
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         config = {"listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}}, "plugins": plugins}

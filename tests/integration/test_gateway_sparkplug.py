@@ -19,11 +19,15 @@ from shinkei_events.model.numbered import Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Reading
+from shinkei_gateway.mqtt.settings import MqttSource
+from shinkei_gateway.mqtt.source import MqttDevices
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.source import SparkplugHost
 from shinkei_gateway.sparkplug.translate import BAD_NO_COMMUNICATION
+from shinkei_plant.broker import Broker
 from tests.support.fake_intake import FakeIntake
 from tests.support.mosquitto import Mosquitto
+from tests.support.ports import free_port
 from tests.support.sparkplug_edge import Edge
 from tests.support.waiting import eventually_async
 
@@ -345,3 +349,36 @@ def test_a_secondary_host_says_no_state(mosquitto: Mosquitto, edge: Edge) -> Non
         assert ear.heard == []
 
     asyncio.run(test())
+
+
+def test_a_host_comes_back_at_the_broker_that_needs_no_installation(tmp_path: Path) -> None:
+    """Its STATE is retained there from the first time, at QoS 1: it must not stop the second, nor come to a neighbour's source."""
+    broker = Broker("127.0.0.1", free_port(), tmp_path, program="")
+    broker.start()
+
+    async def test() -> None:
+        intake, neighbour = FakeIntake(), FakeIntake()
+        for _ in range(3):
+            async with running(source(broker.port, intake, host_id="gw-01", role="primary", timeout="4s")) as host:
+                assert host.health()["connections"] == 1
+                devices = {
+                    "type": "mqtt", "url": f"mqtt://127.0.0.1:{broker.port}", "client_id": "devices", "timeout": "20s",
+                    "topics": [{"filter": "plant/+/state", "as": "state", "machine": "{1}"}],
+                }  # fmt: skip
+                made = MqttDevices("other", strict(devices, MqttSource, "x"), neighbour, Path())
+                stop = asyncio.Event()
+                task = asyncio.create_task(made.run(stop))
+                await eventually_async(lambda: made.health()["connected"], DEADLINE_S)  # noqa: B023
+                edge = Edge(broker.port)
+                await asyncio.to_thread(edge.start)
+                edge.measure(5)
+                await came(edge, intake)
+                edge.stop()
+                stop.set()
+                await asyncio.wait_for(task, 60)
+        assert neighbour.drafts(Quarantined) == []
+
+    try:
+        asyncio.run(test())
+    finally:
+        broker.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from shinkei_gateway.file_source import items_of
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import HistoryLine, parse
 from shinkei_gateway.opcua.sample import Sample, sample_of
+from shinkei_gateway.outage import Outage
 from shinkei_gateway.reconcile import HOUR_NS, Books, Run
 
 T = 1_700_000_000_000_000_000
@@ -172,3 +174,21 @@ def test_the_computers_own_clock_is_told_when_it_is_set_and_not_when_it_is_slewe
     assert clock.look(T + 2 * S + 400_000, 7 + 2 * S) is None
     assert clock.look(T - 3600 * S, 7 + 3 * S) == pytest.approx(-3603 * S, abs=S // 1000)
     assert clock.look(T - 3599 * S, 7 + 4 * S) is None
+
+
+def test_a_source_that_stays_away_is_told_again_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    """One line and then silence for ever reads as if nobody tried any more."""
+    now = 0.0
+    outage = Outage("m", "mqtt://m:1", 60.0, Backoff(5.0, lambda _low, high: high), lambda: None, clock=lambda: now)
+    with caplog.at_level("INFO", "shinkei"):
+        for _ in range(7200):
+            outage.lost("no answer to subscribe in 4 s")
+            now += 1.0
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == "source m: mqtt://m:1 is lost: no answer to subscribe in 4 s"
+    assert [re.findall(r"away for (\d+) s, attempt (\d+) failed: no answer", line) for line in told[1:]] == [
+        [(str(at), str(at + 1))] for at in (30, 60, 120, 240, 480, 960, 1920, 3840)
+    ]
+    outage.over()
+    outage.lost("again")
+    assert caplog.records[-1].getMessage().endswith("is lost: again")

@@ -125,9 +125,10 @@ class SparkplugHost:
     async def _connect(self, connection: Connection) -> None:
         began = time.monotonic()
         await connection.connect()
-        if self._settings.host_id is not None:
-            await connection.subscribe([state(self._settings.host_id)], state_message.QOS)
         await connection.subscribe(filters(self._settings.group_ids, self._settings.nodes), 0)
+        if self._settings.host_id is not None:
+            # Last: the STATE we once left is retained at QoS 1, and amqtt 0.12 answers nothing more until it is acknowledged.
+            await connection.subscribe([state(self._settings.host_id)], state_message.QOS)
         await self._say_online(connection)
         if self._stopped is not None:
             self._tell_away(self._stopped)
