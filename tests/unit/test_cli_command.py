@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from shinkei_cli import exits
+from shinkei_cli.child import Child, Program
 from shinkei_cli.config import folder_of, plant_of
+from shinkei_cli.disk_watch import DiskWatch
 from shinkei_cli.folder import AlreadyRunningError, Site, alive
 from shinkei_cli.main import COMMANDS, build_parser, main
 from shinkei_cli.narrator import Narrator
@@ -225,13 +227,66 @@ def test_a_file_that_is_not_there_and_a_folder_where_nothing_runs_are_said(
 
 def test_why_a_program_ended_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     narrator = Narrator(Words("en"))
-    about = {"code": 1, "again_in": 0.25, "log": "ui.log", "last": '{"level":"ERROR","text":"no room on the disk"}'}
+    about = {
+        "code": 1,
+        "again_in": 0.25,
+        "log": Path("logs/ui.log"),
+        "last": '{"level":"ERROR","text":"no room on the disk"}',
+        "in_vain": 0,
+    }
     narrator(News.CRASHED, "ui", about)
     narrator(News.CRASHED, "ui", about | {"code": -9})
+    narrator(News.CRASHED, "ui", about | {"code": 0})
     narrator(News.GAVE_UP, "ui", about | {"code": 2, "last": "shinkei: ui.port = 0: is wrong"})
-    crashed, killed, gave_up = capsys.readouterr().out.splitlines()
+    crashed, killed, ended, gave_up = capsys.readouterr().out.splitlines()
     assert "no room on the disk" in crashed
     assert "{" not in crashed
     assert "SIGKILL" in killed
     assert "disk" not in killed
+    assert "disk" not in ended
     assert "ui.port = 0: is wrong" in gave_up
+
+
+def test_a_part_that_never_starts_says_what_to_look_at_and_then_leaves_the_terminal_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrator = Narrator(Words("en"))
+    log = tmp_path / "logs" / "database.log"
+    log.parent.mkdir()
+    for at in range(1, 31):
+        about = {"code": 1, "again_in": 10.0, "log": log, "last": "shinkei: No space left on device", "in_vain": at}
+        narrator(News.CRASHED, "database", about)
+    first, second, third, look, again, _ = capsys.readouterr().out.splitlines()
+    assert ["ended unexpectedly" in line for line in (first, second, third)] == [True, True, False]
+    assert "database has not started 3 times: No space left on device" in third
+    assert f"disk of {tmp_path}" in look
+    assert str(log) in look
+    assert "MB free" in look
+    assert "30 times" in again
+
+
+def test_a_full_disk_is_said_once_and_once_when_there_is_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = [90, 12.3, 0, 45, 45, 12, 25] + [41] * 30 + [39]  # made in vain: 45 MB are free between two attempts
+    free = (int(one * 1e6) for one in left)
+    watch, narrator = DiskWatch(tmp_path, lambda _folder: next(free)), Narrator(Words("en"))
+    for at in range(6 * len(left)):
+        if (found := watch.look(at / 3)) is not None:
+            about = {"folder": tmp_path, "free": found[1]}
+            narrator(News.DISK_FULL if found[0] else News.DISK_ROOM, "", about)
+    full, room = capsys.readouterr().out.splitlines()
+    assert full.startswith(f"The disk is full: 12.3 MB are free for {tmp_path}.")
+    assert room == f"The disk has room again: 41 MB are free for {tmp_path}."
+
+
+def test_what_a_program_said_while_it_was_well_is_no_cause_of_its_end(tmp_path: Path) -> None:
+    """The screens ended by a signal, and "served at http://…" was shown as why."""
+    child = Child(Program("ui", ("ui",)), tmp_path, 0)
+    well = '{"level":"INFO","text":"the screens are served at http://localhost:8501/"}\n'
+    child.log.write_text(well + '{"level":"WARNING","text":"slow"}\n')
+    assert child.last_words() == ""
+    child.log.write_text(well + '{"level":"ERROR","text":"port taken"}\n' + well)
+    assert "port taken" in child.last_words()
+    child.log.write_text(well + "ValueError: no number\n")
+    assert child.last_words() == "ValueError: no number"

@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from shinkei_events.errors import NotConnected
 from shinkei_store.access import Access, new_access, read_access, write_access
 from shinkei_store.binaries import find_binaries, reachable
+from shinkei_store.embedded import reason_of
 from shinkei_store.leftover import server_status
 from shinkei_store.server_owner import ServerOwner
 from shinkei_store.server_settings import server_settings
@@ -90,3 +91,15 @@ def test_a_short_folder_holds_its_own_socket(tmp_path: Path) -> None:
 def test_status_counts_for_the_right_process_only(tmp_path: Path, lines: list[str], expected: str) -> None:
     (tmp_path / "postmaster.pid").write_text("\n".join(lines))
     assert server_status(tmp_path, 7) == expected
+
+
+def test_why_a_database_could_not_be_made_is_its_error_not_its_cleaning_up() -> None:
+    said = (
+        "creating configuration files ... ok\nrunning bootstrap script ... FATAL:  could not write to file "
+        '"pg_wal/xlogtemp.3": No space left on device\nchild process exited with exit code 1\n'
+        'initdb: removing contents of data directory "/site/postgres/data.new"\n'
+    )
+    reason = reason_of(said)
+    assert reason.endswith("No space left on device")
+    assert "removing" not in reason
+    assert reason_of("one\n\ntwo\n") == "one; two"

@@ -43,6 +43,8 @@ _PR_SET_PDEATHSIG = 1
 Progress = Callable[[str, float], None]
 """Called every second of waiting with a phase (``creating``, ``starting``) and the seconds so far."""
 
+_ERRORS = ("error:", "ERROR:", "FATAL:", "PANIC:")
+
 
 class EmbeddedPostgres:
     """The database in ``folder`` (made with mode 0700, or 0711 for root, when it is missing).
@@ -171,7 +173,7 @@ class EmbeddedPostgres:
             )  # fmt: skip
         if done.returncode != 0:
             raise ServerFailed(
-                f"initdb in {scratch} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-800:]}"
+                f"initdb in {scratch} ended with {done.returncode}: {reason_of(done.stderr or done.stdout)}"
             )
         owner.give(scratch)
         scratch.rename(self.data)
@@ -199,7 +201,7 @@ class EmbeddedPostgres:
             if words is None:
                 return
             if "shared memory block" not in words or time.monotonic() > deadline:
-                raise ServerFailed(f"the server in {self.folder} did not start: {words}")
+                raise ServerFailed(f"the server in {self.folder} did not start: {reason_of(words)}")
             time.sleep(0.1)  # processes of a killed server still end, and we may not see them
 
     def _spawn(self, programs: Path, owner: server_owner.ServerOwner, found: access.Access) -> subprocess.Popen[bytes]:
@@ -253,6 +255,13 @@ class EmbeddedPostgres:
     def _last_words(self) -> str:
         lines = (self.folder / "server.log").read_bytes()[-4000:].decode(errors="replace").strip().splitlines()
         return "\n".join(lines[-5:])
+
+
+def reason_of(said: str) -> str:
+    """On one line, why initdb or the server could not: the errors it names, not its last line, which tells of its cleaning up."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if any(word in line for word in _ERRORS)]
+    return "; ".join(errors or lines[-3:])[:800]
 
 
 def _as_seen(data: Path, owner: server_owner.ServerOwner) -> str:

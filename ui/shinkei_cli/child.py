@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -50,7 +51,9 @@ class Child:
         self.ready = self.has_been_ready = self.hopeless = False
         self.started_at = self.start_at = self.ask_at = self.back_off = 0.0
         self.start_by: float | None = None
-        self.restarts = 0
+        self.restarts = self.in_vain = 0
+        """How often it was started again; how many starts one after the other ended before it was ready."""
+        self._log_from = 0
 
     @property
     def pid(self) -> int | None:
@@ -62,6 +65,7 @@ class Child:
         self._put_aside()
         environment = os.environ | dict(self.program.env) | {READ_FD: str(self._lifeline), "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
+            self._log_from = log.tell()
             self._process = subprocess.Popen(
                 self.program.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                 pass_fds=(self._lifeline, *self._hold), process_group=0)  # fmt: skip
@@ -80,6 +84,7 @@ class Child:
         code = self._process.poll()
         if code is not None:
             self._kill_group(self._process.pid)
+            self.in_vain = 0 if self.ready else self.in_vain + 1
             self._process, self.ready = None, False
         return code
 
@@ -103,14 +108,14 @@ class Child:
         return running
 
     def last_words(self) -> str:
-        """The last line of its log."""
+        """The last line of its log since its last start that may be a cause: an error, or what is no line of telemetry."""
         try:
             with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+                file.seek(max(self._log_from, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
                 lines = file.read().decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
-        return lines[-1] if lines else ""
+        return next((line for line in reversed(lines) if line.strip() and not _is_news(line)), "")
 
     def _put_aside(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -121,6 +126,15 @@ class Child:
     def _kill_group(group: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+
+
+def _is_news(line: str) -> bool:
+    """Whether it is a line of telemetry that tells of no error: what a program said while it was well is no cause of its end."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("level") in ("DEBUG", "INFO", "WARNING")
 
 
 def descendants(pid: int) -> set[int]:

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from shinkei_cli.child import Child, Program
+from shinkei_cli.disk_watch import DiskWatch
 from shinkei_events.runfile import remove_run, write_run
 
 TICK_S, SETTLED_TICK_S = 0.05, 0.25
@@ -42,6 +43,8 @@ class News(Enum):
     CRASHED = "crashed"
     GAVE_UP = "gave_up"
     KILLED = "killed"
+    DISK_FULL = "disk_full"
+    DISK_ROOM = "disk_room"
 
 
 Tell = Callable[[News, str, dict[str, Any]], None]
@@ -69,6 +72,7 @@ class Supervisor:
         """SIGUSR1 came: there may be more programs now (see `add`)."""
         self._before: dict[int, Any] = {}
         self._began = clock()
+        self._disk = DiskWatch(folder)
         self.stopping = False
 
     def __enter__(self) -> Supervisor:
@@ -123,8 +127,11 @@ class Supervisor:
             self._wait(SETTLED_TICK_S if settled else TICK_S)
 
     def tick(self) -> None:
-        """Reap, start what may start, ask those that are not ready yet."""
+        """Reap, start what may start, ask those that are not ready yet, look at the disk."""
         now = self._clock()
+        if (found := self._disk.look(now)) is not None:
+            is_full, free = found
+            self._tell(News.DISK_FULL if is_full else News.DISK_ROOM, "", {"folder": self._folder, "free": free})
         for name, child in self._children.items():
             code = child.reap()
             if code is not None:
@@ -187,7 +194,13 @@ class Supervisor:
             self._tell(
                 News.CRASHED,
                 name,
-                {"code": code, "again_in": child.back_off, "log": child.log, "last": child.last_words()},
+                {
+                    "code": code,
+                    "again_in": child.back_off,
+                    "log": child.log,
+                    "last": child.last_words(),
+                    "in_vain": child.in_vain,
+                },
             )
         self._publish()
 

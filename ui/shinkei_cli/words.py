@@ -36,6 +36,18 @@ TEXTS: dict[str, dict[str, str]] = {
         "en": "  {title} ended unexpectedly ({code}); it is started again in {again_in:g} s. {last}",
         "ja": "  {title}が異常終了しました ({code})。{again_in:g} 秒後に再起動します。{last}",
     },
+    "stuck": {
+        "en": "  {title} has not started {times} times: {last}\n  Look at: its log {log}, and the disk of {folder} ({free:.0f} MB free). It is tried on every 10 s.",
+        "ja": "  {title}は {times} 回続けて起動に失敗しました: {last}\n  ログ {log} と、{folder} のディスク (空き {free:.0f} MB) を確認してください。10 秒ごとに再試行します。",
+    },
+    "disk_full": {
+        "en": "The disk is full: {free:.1f} MB are free for {folder}. Free some space; all goes on by itself then.",
+        "ja": "ディスクの空きがありません: {folder} の空きは {free:.1f} MB です。空きができると自動的に再開します。",
+    },
+    "disk_room": {
+        "en": "The disk has room again: {free:.0f} MB are free for {folder}.",
+        "ja": "ディスクに空きができました: {folder} の空きは {free:.0f} MB です。",
+    },
     "gave_up": {
         "en": "  {title} cannot run with this configuration: {last} (log: {log})",
         "ja": "  {title}はこの設定では動きません: {last} (ログ: {log})",
