@@ -78,3 +78,9 @@ def test_streamlit_still_has_every_setting_we_set() -> None:
     known = config._config_options_template
     assert [name for name in STREAMLIT if name not in known] == []
     assert known["runner.postScriptGC"].default_val is True
+
+
+def test_the_board_cuts_no_word_and_no_unit_short() -> None:
+    sheet = (files("shinkei_ui") / "live" / "board.css").read_text()
+    assert "ellipsis" not in sheet
+    assert "absolute" not in re.search(r"\n\.old \{(.*?)\}", sheet)[1]  # type: ignore[index]

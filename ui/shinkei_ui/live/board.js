@@ -95,12 +95,14 @@ export default function (component) {
       const row = index === 0 ? make("div", "lead", entry.curve) : make("div", "row", list);
       make("span", "what", row).textContent = title(signal.title) || signal.name;
       const value = make("span", "figure", row);
+      value.__write = numbers(signal, lang);
       entry.units.push(make("span", "unit", row));
       entry.values.set(signal.name, value);
     }
-    entry.odd = make("div", "odd", link);
+    const told = make("div", "told", link);
+    entry.odd = make("span", "odd", told);
+    entry.old = make("span", "old", told);
     entry.part = make("div", "part", link);
-    entry.old = make("div", "old", link);
     return entry;
   }
 
@@ -124,8 +126,9 @@ export default function (component) {
     machine.shown.forEach((signal, index) => setText(entry.units[index], signal.unit ?? ""));
     for (const [signal, node] of entry.values) {
       const found = machine["value." + signal];
-      setText(node, !found ? "–" : found[1] === "bad" ? words.bad : typeof found[0] === "number" ? number.format(found[0]) : String(found[0] ?? "–"));
+      setText(node, !found ? "–" : found[1] === "bad" ? words.bad : typeof found[0] === "number" ? node.__write(found[0]) : String(found[0] ?? "–"));
       node.dataset.quality = found?.[1] ?? "";
+      node.dataset.text = typeof found?.[0] === "string";
     }
     if (entry.canvas && entry.points !== machine.spark) { entry.points = machine.spark; drawSpark(entry.canvas, machine); }
   }

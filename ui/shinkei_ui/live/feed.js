@@ -61,3 +61,16 @@ function lasting(seconds, words) {
   if (s < 172800) return fill(words.hours, { h: Math.floor(s / 3600), m: String(Math.floor(s / 60) % 60).padStart(2, "0") });
   return fill(words.days, { d: Math.floor(s / 86400) });
 }
+
+// Writes a signal's values, all with the same digits, so that a figure keeps its width: four of the largest value its range allows
+// (0 to 150 bar: 87.0), where no range is known four of the value itself, three below 1.
+function numbers(signal, lang) {
+  const most = Math.max(Math.abs(signal.low ?? 0), Math.abs(signal.high ?? 0));
+  if (most > 0) {
+    const digits = Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(most))));
+    const even = new Intl.NumberFormat(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" });
+    return (value) => even.format(value);
+  }
+  const large = new Intl.NumberFormat(lang, { maximumSignificantDigits: 4 }), small = new Intl.NumberFormat(lang, { maximumSignificantDigits: 3 });
+  return (value) => (Math.abs(value) < 1 ? small : large).format(value);
+}
