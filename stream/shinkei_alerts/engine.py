@@ -100,7 +100,10 @@ class Engine:
     def anomaly(self, event: AnomalyChanged) -> None:
         """A revision of an anomaly; its own time moves its delays."""
         for effect in conditions.of_anomaly(event, self.rules.conditions.values()):
-            self._effect(effect, words.of_anomaly(event, effect.condition, self.rules.signals, self._languages))
+            text = words.of_anomaly(event, effect.condition, self.rules.signals, self._languages)
+            if effect.active:
+                self._say_anew(effect, text)
+            self._effect(effect, text)
         self._fire(
             {
                 name
@@ -161,6 +164,16 @@ class Engine:
             self._apply(lifecycle.unshelve(alarm, now))
 
     # ---- delays ------------------------------------------------------------------------------------------------------
+    def _say_anew(self, effect: Effect, text: dict[str, str]) -> None:
+        """An anomaly grows while it lasts: the alarm it raised tells its figures of now, without a transition."""
+        key = lifecycle.dedup_key(self.rules.lines.get(effect.machine), effect.machine, effect.condition.name)
+        alarm = self.alarms.get(key)
+        if alarm is None or not self._holds(key, effect.cause.id) or alarm.causes[0].id != effect.cause.id:
+            return
+        if alarm.text != text:
+            self.alarms[key] = msgspec.structs.replace(alarm, text=text)
+            self._changes.touched.add(key)
+
     def _effect(self, effect: Effect, text: dict[str, str]) -> None:
         key = lifecycle.dedup_key(self.rules.lines.get(effect.machine), effect.machine, effect.condition.name)
         name = f"{key}/{effect.cause.id}"

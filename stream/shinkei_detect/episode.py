@@ -66,7 +66,7 @@ class Episodes:
                 return self.close(step)
             return []
         episode.calm, episode.last, episode.ended = 0, step.last, step.time
-        news = self._take_in(episode, verdict, model)
+        news = self._take_in(episode, step, verdict, model)
         return [self._say(episode, "updated", step.time)] if news else []
 
     def close(self, step: Step | None = None) -> list[AnomalyChanged]:
@@ -95,18 +95,19 @@ class Episodes:
         first, began = min(self._rising.get(name, (step.first, step.began)) for name in causes)
         cause = anomaly_id(self._stream, step.last, rule)
         episode = self.open = Episode(cause, rule, first, began, step.last, step.time, step.context)
-        self._take_in(episode, verdict, model)
+        self._take_in(episode, step, verdict, model)
         return self._say(episode, "opened", step.time)
 
-    def _take_in(self, episode: Episode, verdict: Verdict, model: ContextModel) -> bool:
+    def _take_in(self, episode: Episode, step: Step, verdict: Verdict, model: ContextModel) -> bool:
         """Adds what the step shows; tells whether it is worth a revision."""
         here = (episode.first, episode.began)
         for name, z in verdict.deviations.items():
             if abs(z) >= self._settings.off:
-                peak = level_peak(model, name, self._rising.get(name, here)[1])
+                peak = level_peak(model, name, self._rising.get(name, here)[1], step.values.get(name))
                 self._higher(episode, name, peak)
         if verdict.joint_on and not verdict.alarms:
-            for name, peak in joint_peaks(model, verdict.deviations, self._rising.get(JOINT, here)[1]).items():
+            since = self._rising.get(JOINT, here)[1]
+            for name, peak in joint_peaks(model, verdict.deviations, since, step.values).items():
                 self._higher(episode, name, peak)
         strongest = max((abs(verdict.deviations.get(name, 0.0)) for name in verdict.alarms), default=0.0)
         if verdict.joint_on and episode.rule == "joint":

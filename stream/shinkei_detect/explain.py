@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shinkei_detect.model import ContextModel
+from shinkei_detect.parts.level import Level
 from shinkei_events.model.anomaly import AnomalyChanged, Contribution
 
 MOST = 8
@@ -28,14 +29,23 @@ class Peak:
     part: str
 
 
-def level_peak(model: ContextModel, name: str, since: int) -> Peak:
-    """Where signal ``name`` stands now against its reference."""
+def level_peak(model: ContextModel, name: str, since: int, value: float | None) -> Peak:
+    """Where signal ``name`` stands now against its reference. ``value``: its mean in this step, None where it was not sent again."""
     level = model.level.levels[name]
-    return Peak(level.z * level.z, level.fast, level.ref, since, "level")
+    return Peak(level.z * level.z, _observed(level, value), level.ref, since, "level")
 
 
-def joint_peaks(model: ContextModel, deviations: Mapping[str, float], since: int) -> dict[str, Peak]:
-    """The signals whose moving apart made T² large, heaviest first, at most `JOINT_PARTS`."""
+def _observed(level: Level, value: float | None) -> float:
+    """What a chart shows there: the step's own value where it is farther off than the smoothed level, which follows it slowly."""
+    if value is None:
+        return level.fast
+    return max(level.fast, value) if level.fast >= level.ref else min(level.fast, value)
+
+
+def joint_peaks(
+    model: ContextModel, deviations: Mapping[str, float], since: int, values: Mapping[str, float]
+) -> dict[str, Peak]:
+    """The signals whose moving apart made T² large, heaviest first, at most `JOINT_PARTS`. ``values``: means in this step."""
     parts = sorted(
         ((weight, name) for name, weight in model.joint.contributions(dict(deviations)).items()),
         key=lambda p: (-p[0], p[1]),
@@ -43,7 +53,7 @@ def joint_peaks(model: ContextModel, deviations: Mapping[str, float], since: int
     peaks = {}
     for weight, name in parts[:JOINT_PARTS]:
         level = model.level.levels[name]
-        peaks[name] = Peak(weight, level.fast, level.ref, since, "joint")
+        peaks[name] = Peak(weight, _observed(level, values.get(name)), level.ref, since, "joint")
     return peaks
 
 

@@ -110,6 +110,22 @@ def test_an_anomaly_known_only_by_its_end_is_recorded_as_over() -> None:
     assert told(made) == [("raised", 0.0), ("returned", 5.0)]
 
 
+def test_an_alarm_tells_the_figures_of_its_anomaly_as_it_grows() -> None:
+    made = engine()
+    made.anomaly(anomaly("opened", 0))
+    told(made)
+    grown = anomaly("updated", 5, revision=2)
+    far = msgspec.structs.replace(grown.signals[0], observed=83.0)
+    made.anomaly(msgspec.structs.replace(grown, signals=[far]))
+    changes = made.changes()
+    assert not changes.steps  # no transition: nobody is paged again
+    assert changes.touched == {only(made).dedup_key}
+    assert only(made).text["en"] == "unusual: torque 83 Nm (normally 40 Nm)"
+    last = msgspec.structs.replace(anomaly("closed", 9, revision=3), signals=[far])
+    made.anomaly(last)
+    assert [step.alarm.text["en"] for step in made.changes().steps] == ["unusual: torque 83 Nm (normally 40 Nm)"]
+
+
 def test_conditions_know_their_finding_and_their_machines() -> None:
     made = engine(msgspec.structs.replace(RULES, conditions={"u": msgspec.structs.replace(UNUSUAL, machines=["M2"])}))
     made.anomaly(anomaly("opened", 0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from shinkei_events.identity import StreamId
 from shinkei_events.model.alarm import AlarmChanged
 from shinkei_events.model.anomaly import AnomalyChanged, Contribution
@@ -146,6 +148,24 @@ def test_the_highest_revision_of_an_alarm_holds_and_normal_leaves() -> None:
     picture.event(alarm(3, "NORMAL"), NOW)
     picture.event(alarm(2, "ACTIVE_ACK"), NOW)
     assert hub.keys("alarms") == []
+
+
+def test_an_alarm_that_came_again_is_since_then_and_tells_the_figures_of_now() -> None:
+    hub, picture = a_board()
+    picture.event(alarm(1, "ACTIVE_UNACK"), NOW)
+    again = {"transition": "raised_again", "time": T0 + 60 * S, "occurrence": 2}
+    picture.event(msgspec.structs.replace(alarm(2, "ACTIVE_UNACK"), **again), NOW)
+    assert hub.get("alarms", "a1")["since"] == (T0 + 60 * S) // 1_000_000
+    gone = {"transition": "returned", "time": T0 + 90 * S, "occurrence": 2}
+    picture.event(msgspec.structs.replace(alarm(3, "RTN_UNACK"), **gone), NOW)
+    assert hub.get("alarms", "a1")["since"] == (T0 + 60 * S) // 1_000_000
+    row = {"id": "a1", "machine": "OP10", "state": "RTN_UNACK", "priority": "P1", "occurrence": 2, "condition": "c"}
+    row |= {"text": {"en": "hotter"}, "since": T0, "active_since": T0 + 55 * S}
+    picture.known_alarms([row | {"revision": 3}])
+    assert hub.get("alarms", "a1")["text"] == {"en": "hotter"}
+    assert hub.get("alarms", "a1")["since"] == (T0 + 55 * S) // 1_000_000
+    picture.known_alarms([row | {"revision": 2, "text": {"en": "older"}}])
+    assert hub.get("alarms", "a1")["text"] == {"en": "hotter"}
 
 
 def anomaly(revision: int, phase: str, began: int = T0, id: str = "x") -> AnomalyChanged:

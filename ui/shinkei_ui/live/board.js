@@ -202,7 +202,7 @@ export default function (component) {
   }
 
   function drawAlarms(tree) {
-    const rank = (a) => (unseen(a[1]) ? 0 : 10) + (a[1].priority === "P1" ? 0 : a[1].priority === "P2" ? 1 : 2);
+    const rank = (a) => (a[1].state.startsWith("ACTIVE") ? 0 : 20) + (unseen(a[1]) ? 0 : 10) + (a[1].priority === "P1" ? 0 : a[1].priority === "P2" ? 1 : 2);
     const all = Object.entries(tree.alarms).sort((a, b) => rank(a) - rank(b) || b[1].since - a[1].since);
     const there = new Set();
     let place = 0, put_by = [];

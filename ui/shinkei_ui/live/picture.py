@@ -252,28 +252,34 @@ class Picture:
                 self._anomalous(row["machine"], row["id"], row["revision"], False, about)
 
     def alarm(self, event: AlarmChanged) -> None:
-        """One transition of an alarm; the highest revision holds, one that is back to normal leaves the board."""
-        if self._alarm.get(event.id, -1) >= event.revision:
+        """One transition of an alarm; the highest revision holds, one that is back to normal leaves the board. It is since its present
+        occurrence.
+        """
+        known = self._alarm.get(event.id, -1)
+        if known >= event.revision:
             return
         self._alarm[event.id] = event.revision
         if event.state == "NORMAL":
             self._drop("alarms", event.id)
             return
-        fields = {"machine": event.machine, "state": event.state, "priority": event.priority, "since": event.since // MS,
+        since = {"raised": event.since, "raised_again": event.time}.get(event.transition)
+        fields = {"machine": event.machine, "state": event.state, "priority": event.priority,
                   "occurrence": event.occurrence, "text": event.text, "condition": event.condition, "revision": event.revision}  # fmt: skip
-        self._put("alarms", event.id, fields)
+        if since is None and known < 0:
+            since = event.since
+        self._put("alarms", event.id, fields if since is None else fields | {"since": since // MS})
 
     def known_alarms(self, rows: list[dict[str, Any]]) -> None:
-        """Open alarms as the database has them; those that are not among them and not newer leave the board."""
+        """Open alarms as the database has them, each since its present occurrence; those that are not among them and not newer leave the board."""
         for row in rows:
-            if self._alarm.get(row["id"], -1) >= row["revision"]:
-                continue
+            if self._alarm.get(row["id"], -1) > row["revision"]:
+                continue  # the same revision is looked at: an anomaly that grows changes an alarm's words without a transition
             self._alarm[row["id"]] = row["revision"]
             fields = {
                 name: row[name]
                 for name in ("machine", "state", "priority", "occurrence", "text", "condition", "revision")
             }
-            self._put("alarms", row["id"], fields | {"since": row["since"] // MS})
+            self._put("alarms", row["id"], fields | {"since": (row["active_since"] or row["since"]) // MS})
 
 
 def _shown(machine: str, signals: list[Signal]) -> dict[str, Signal]:

@@ -25,6 +25,11 @@ def unseen(alarm: dict[str, Any]) -> bool:
     return alarm["closed_at"] is None and alarm["state"] in {"ACTIVE_UNACK", "RTN_UNACK", "LATCHED_RTN"}
 
 
+def _began(alarm: dict[str, Any]) -> int:
+    """When its present occurrence began, ns."""
+    return int(alarm["active_since"] or alarm["since"])
+
+
 def title(alarm: dict[str, Any]) -> str:
     """The alarm in words."""
     return words.title(alarm["text"], alarm["condition"])
@@ -47,9 +52,10 @@ def _all() -> None:
     if not waiting:
         note(words("inbox.clear"))
     sent = st.session_state.setdefault(SENT, {})
-    for alarm in sorted(waiting, key=lambda a: (a["priority"], -a["since"])):
+    for alarm in sorted(waiting, key=lambda a: (not a["state"].startswith("ACTIVE"), a["priority"], -_began(a))):
         _card(alarm, sent)
     st.subheader(words("inbox.open", n=len(known)))
+    known.sort(key=lambda a: not a["state"].startswith("ACTIVE"))
     _table(known) if known else note(words("inbox.none_open"))
     st.subheader(words("inbox.past"))
     past = trouble.closed_alarms(reader)
@@ -67,7 +73,7 @@ def _card(alarm: dict[str, Any], sent: dict[str, int]) -> None:
             st.markdown(
                 f"**{alarm['priority']}  {_plain(machine_title(found, words, alarm['machine']))}** — {_plain(title(alarm))}"
             )
-            st.caption(f"{state} · {words('inbox.since', t=formats.when(alarm['since'], zone))}{times}")
+            st.caption(f"{state} · {words('inbox.since', t=formats.when(_began(alarm), zone))}{times}")
         st.page_link("screens/inbox.py", label=words("inbox.why"), query_params=_query(alarm["id"]))
         pending = sent.get(alarm["id"], 0) >= alarm["occurrence"]
         if st.button(
@@ -95,7 +101,7 @@ def _table(alarms: list[dict[str, Any]]) -> None:
         (
             "",
             [a["priority"], machine_title(found, words, a["machine"]), Link(title(a), "inbox", {"alarm": a["id"]}), words.get(f"alarm.{a['state']}", a["state"]),
-             formats.when(a["since"], zone), formats.when(a["closed_at"], zone), str(a["occurrence"]), a["acknowledged_by"]],
+             formats.when(_began(a), zone), formats.when(a["closed_at"], zone), str(a["occurrence"]), a["acknowledged_by"]],
         )
         for a in alarms
     ]  # fmt: skip
@@ -145,7 +151,7 @@ def _one(id: str) -> None:
             words.get(f"alarm.{alarm['state']}", alarm["state"]),
             "warn" if unseen(alarm) else "",
         ),
-        (words("inbox.column.since"), formats.when(alarm["since"], zone), ""),
+        (words("inbox.column.since"), formats.when(_began(alarm), zone), ""),
         (words("inbox.column.times"), str(alarm["occurrence"]), ""),
         (words("page.machine"), Link(alarm["machine"], "machine", {"machine": alarm["machine"]}), ""),
     ]
