@@ -180,13 +180,22 @@ class WireServer(asyncio.Protocol):
     def _read(self, body: Buffer) -> Any:
         response = ua.ReadResponse()
         for wanted in struct_from_binary(ua.ReadParameters, body).NodesToRead:
-            number = wanted.NodeId.Identifier
-            value = {
-                2255: ua.Variant(["http://opcfoundation.org/UA/", URI]),
-                2259: ua.Variant(0, ua.VariantType.Int32),
-            }.get(number)
+            value = _attribute(wanted.NodeId.Identifier, int(wanted.AttributeId))
             bad = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadNodeIdUnknown))
             response.Results.append(ua.DataValue(value) if value is not None else ua.DataValue(None, bad))
+        return response
+
+    def _browse(self, body: Buffer) -> Any:
+        """Every tag has a unit and a range, and nothing else."""
+        response = ua.BrowseResponse()
+        for wanted in struct_from_binary(ua.BrowseParameters, body).NodesToBrowse:
+            result = ua.BrowseResult()
+            for name in _PROPERTIES:
+                node = ua.NodeId(ua.String(f"{wanted.NodeId.Identifier}.{name}"), ua.Int16(1))
+                result.References.append(ua.ReferenceDescription(
+                    ua.NodeId(ua.Int32(46)), True, ua.ExpandedNodeId(node.Identifier, 1), ua.QualifiedName(name, 0)
+                ))  # fmt: skip
+            response.Results.append(result)
         return response
 
     def _subscribe(self, body: Buffer) -> Any:
@@ -219,6 +228,27 @@ class WireServer(asyncio.Protocol):
         return response
 
 
+def _attribute(node: Any, attribute: int) -> Any:
+    """What the server and its tags say of themselves (Part 6 §A.1); None: no such node or attribute."""
+    name = str(node).rpartition(".")[2]
+    if isinstance(node, str) and attribute == ua.AttributeIds.Value:
+        return _PROPERTIES.get(name)
+    return {
+        (2255, 13): ua.Variant(["http://opcfoundation.org/UA/", URI]),
+        (2259, 13): ua.Variant(0, ua.VariantType.Int32),
+        (node, 5): ua.Variant(ua.LocalizedText(f"Counter {node}")) if isinstance(node, str) else None,
+        (node, 14): ua.Variant(ua.NodeId(ua.Int32(11))) if isinstance(node, str) else None,
+    }.get((node, attribute))
+
+
+_PROPERTIES = {
+    "EngineeringUnits": ua.Variant(
+        ua.EUInformation("http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C"))
+    ),
+    "EURange": ua.Variant(ua.Range(0.0, 1e9)),
+}
+
+
 def _unsupported(_self: WireServer, _body: Buffer) -> Any:
     """BadServiceUnsupported: a source lives without (it asks for descriptions beside the values)."""
     fault = ua.ServiceFault()
@@ -230,6 +260,7 @@ _ANSWERS: dict[int, Any] = {
     ObjectIds.CreateSessionRequest_Encoding_DefaultBinary: WireServer._create_session,
     ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary: lambda _self, _body: ua.ActivateSessionResponse(),
     ObjectIds.ReadRequest_Encoding_DefaultBinary: WireServer._read,
+    ObjectIds.BrowseRequest_Encoding_DefaultBinary: WireServer._browse,
     ObjectIds.CreateSubscriptionRequest_Encoding_DefaultBinary: WireServer._subscribe,
     ObjectIds.CreateMonitoredItemsRequest_Encoding_DefaultBinary: WireServer._monitor,
     ObjectIds.SetPublishingModeRequest_Encoding_DefaultBinary: WireServer._set_publishing,
