@@ -207,3 +207,20 @@ def test_a_gateway_whose_clock_was_put_back_while_it_caught_up_freezes_no_tile()
     picture.frame(frame(T0 + 90 * S, 9.0), NOW, provisional=True)
     picture.frame(frame(T0 - 3600 * S, 1.0), NOW + 11 * S)
     assert (tile(hub)["value.t"], tile(hub)["provisional"]) == ([1.0, "good"], False)
+
+
+def test_now_of_a_line_that_runs_faster_is_how_far_it_has_come_and_is_said() -> None:
+    hub = Hub()
+    machines, signals = [Machine(name="OP10", path="s/a/l/OP10")], [Signal(name="OP10/t", machine="OP10", signal="t")]
+    picture = Picture(hub.put, hub.drop, machines, signals, [], speed=5.0)
+    picture.event(state(T0 + 500 * S, "EXECUTE"), NOW)
+    assert hub.get("feed", "plant") == {"now": (T0 + 500 * S) // 1_000_000, "speed": 5.0}
+    picture.frame(frame(T0 + 510 * S, 1.0), NOW)
+    picture.frame(frame(T0 + 505 * S, 1.0), NOW)
+    assert hub.get("feed", "plant")["now"] == (T0 + 510 * S) // 1_000_000
+
+
+def test_a_real_plant_goes_by_the_wall_clock() -> None:
+    hub, picture = a_board()
+    picture.frame(frame(T0, 1.0), NOW)
+    assert hub.keys("feed") == []

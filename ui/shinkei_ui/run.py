@@ -71,7 +71,9 @@ def run(plant: PlantFile, stop: threading.Event) -> None:
     settings = section(plant, "ui", UiSettings)
     listening = _listen(settings)
     hub, reader = Hub(), Reader(plant)
-    picture = Picture(hub.put, hub.drop, plant.machines, plant.signals, plant.master["reasons"])
+    said = plant.sections["plant"].get("speed")  # of a simulated line; a real one has none
+    speed = float(said) if isinstance(said, int | float) else 1.0
+    picture = Picture(hub.put, hub.drop, plant.machines, plant.signals, plant.master["reasons"], speed)
     figures = Figures(plant, reader, hub, picture, settings.figures_every)
     feed = Feed(plant, hub, picture, figures.refill)
     install(Installed(plant, settings, hub, reader, os.environ.get("SHINKEI_LANG"), _version()))

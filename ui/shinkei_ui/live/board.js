@@ -116,7 +116,7 @@ export default function (component) {
     entry.link.dataset.stale = stale;
     setText(entry.mark, looks[machine.level].shape);
     setText(entry.word, stateWord(machine.state));
-    setText(entry.since, machine.since === null ? "" : lasting((now - machine.since) / 1000, words));
+    setText(entry.since, machine.since === null ? "" : lasting((feed.plantNow() - machine.since) / 1000, words));
     setText(entry.why, [machine.state === "EXECUTE" ? "" : reasonWord(machine.reason), machine.product ?? ""].filter(Boolean).join(" · ") || "\u00a0");
     setText(entry.old, stale ? fill(words.age, { age: lasting(age, words) }) : machine.provisional ? words.provisional : "");
     setText(entry.odd, machine.anomaly ? `◆ ${fill(words.odd, { signal: signalTitle(machine, machine.anomaly.signal) })}` : "");
@@ -218,7 +218,7 @@ export default function (component) {
       entry.box.dataset.active = alarm.state.startsWith("ACTIVE");
       setText(entry.priority, alarm.priority);
       setText(entry.machine, alarm.machine);
-      setText(entry.since, lasting((feed.now() - alarm.since) / 1000, words));
+      setText(entry.since, lasting((feed.plantNow() - alarm.since) / 1000, words));
       setText(entry.text, title(alarm.text) || alarm.condition);
       setText(entry.note, [alarm.state.startsWith("ACTIVE") ? words.active : words.gone, alarm.occurrence > 1 ? `×${alarm.occurrence}` : ""].filter(Boolean).join(" "));
       setText(entry.button, pending ? words.acking : words.ack);

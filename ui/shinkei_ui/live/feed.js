@@ -23,6 +23,9 @@ function shinkeiFeed(base, version) {
   const feed = {
     tape,
     now: () => Date.now() + tape.offset,
+    // The plant's own now: of a simulated line that runs faster than the wall, how far it has come.
+    plantNow: () => tape.tree?.feed.plant?.now ?? Date.now() + tape.offset,
+    speed: () => tape.tree?.feed.plant?.speed ?? 1,
     watch(watcher) {
       watchers.add(watcher);
       if (tape.tree !== null) watcher("full", tape);

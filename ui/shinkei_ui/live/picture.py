@@ -59,12 +59,19 @@ class _Ahead:
 
 
 class Picture:
-    """Keeps what is needed to judge which event is newer; the values themselves live in the snapshot behind ``put``."""
+    """Keeps what is needed to judge which event is newer; the values themselves live in the snapshot behind ``put``. ``speed``: of the plant."""
 
     def __init__(
-        self, put: Put, drop: Drop, machines: list[Machine], signals: list[Signal], reasons: list[Reason]
+        self,
+        put: Put,
+        drop: Drop,
+        machines: list[Machine],
+        signals: list[Signal],
+        reasons: list[Reason],
+        speed: float = 1.0,
     ) -> None:
         self._put, self._drop = put, drop
+        self._speed, self._newest = speed, 0
         self._category = {reason.name: reason.category for reason in reasons}
         self._machines = {machine.name for machine in machines}
         self._shown = {machine.name: _shown(machine.name, signals) for machine in machines}
@@ -106,6 +113,7 @@ class Picture:
         fields["provisional"] = ahead.judge(frame, now, provisional)
         for _, channel, time, value, status, received in readings(frame):
             self._skew[name] = received - time
+            self._come(time)
             if channel not in shown or ahead.is_newer(channel, received):
                 continue
             if provisional:
@@ -119,6 +127,12 @@ class Picture:
         elif frame.complete_until is not None:
             self._seen(name, frame.complete_until + self._skew.get(name, 0), now, fields)
         self._put("machines", name, fields)
+
+    def _come(self, time: int) -> None:
+        """A simulated line that runs faster or slower than the wall has a "now" of its own: the newest source time it has told."""
+        if self._speed != 1.0 and time // MS > self._newest:
+            self._newest = time // MS
+            self._put("feed", "plant", {"now": self._newest, "speed": self._speed})
 
     def _seen(self, name: str, at: int, now: int, fields: dict[str, Any]) -> None:
         """Data of ``at`` (the gateway's clock) are here. They cannot be from the future: then the clocks differ."""
@@ -173,6 +187,7 @@ class Picture:
         fields: dict[str, Any] = {}
         if _Known(event.time, event.number) > self._state.get(event.machine, _Known(0, 0)):
             self._state[event.machine] = _Known(event.time, event.number)
+            self._come(event.time)
             fields = self.state_fields(event.state, event.reason, event.time, event.product, event.tool)
         if event.by == "gateway":  # says that the source is silent: that is no data from it
             self._put("machines", event.machine, fields) if event.machine in self._machines else None

@@ -10,7 +10,7 @@ export default function (component) {
 
   function draw() {
     const age = feed.age();
-    setText(clock, time.format(feed.now()));
+    setText(clock, (feed.speed() === 1 ? "" : `×${feed.speed()} `) + time.format(feed.plantNow()));
     const stale = age === null ? "none" : age > STALE_S ? "stale" : "live";
     if (badge.dataset.is !== stale) badge.dataset.is = stale;
     setText(word, age === null ? data.words.waiting : fill(data.words.age, { age: age < 120 ? `${Math.floor(age)} ${data.words.s}` : lasting(age, data.words) }));
