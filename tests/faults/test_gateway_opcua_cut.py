@@ -78,6 +78,8 @@ def cuts(lengths: list[float], how: Callable[[Proxy], None] = Proxy.cut) -> Call
             await eventually_async(lambda until=until: line.machine.count >= until, 60 + 5 * length)
             proxy.restore()
             await line.heard()
+            # What was gathered comes while the connection is still being taken up: only then is it cut again.
+            await eventually_async(lambda: line.health()["connected"], 60)
 
     return test
 

@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from asyncua import ua
+from asyncua import Client, ua
 
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
+from shinkei_gateway.opcua.ladder import SAME_START_S
 from shinkei_gateway.opcua.publish_loop import OUTSTANDING, UNDURABLE
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
+from tests.support import honest_server
 from tests.support.completeness import Verdict, compare
 from tests.support.counting_machine import URI, CountingMachine, settings
 from tests.support.fake_intake import FakeIntake
@@ -382,3 +384,57 @@ def test_it_ends_at_once_when_told_also_while_the_machine_is_away() -> None:
         assert asyncio.get_running_loop().time() - began < patient(2.0)
 
     asyncio.run(whole())
+
+
+@pytest.mark.parametrize("way", ["nothing_waits", "told_of_it"])
+def test_a_transferred_subscription_goes_on_as_servers_of_others_hand_it_over(way: str) -> None:
+    """No message waits: some send a null array (open62541). Told of it: node-opcua sends the status change meant for the old session to the new one."""
+
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        honest_server.WAYS.reactivate = False
+        honest_server.WAYS.tells_the_new_session = way == "told_of_it"
+        made = source(f"opc.tcp://{proxy.address}/", intake)
+        async with running(made):
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            (subscription,) = machine.subscriptions().values()
+            await eventually_async(lambda: not subscription._not_acknowledged_results)
+            proxy.cut()
+            await eventually_async(lambda: not made.health()["connected"])
+            proxy.restore()
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            assert (made.health()["connections"], made.health()["resumed"]) == (2, 1)
+        assert (verdict(machine, intake).missing, intake.gaps()) == (0, [])
+
+    check(test)
+
+
+def test_after_a_restart_of_the_server_the_subscription_with_our_number_is_another_clients() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        made = source(f"opc.tcp://{proxy.address}/", intake)
+        async with running(made):
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            (ours,) = machine.subscriptions()
+            proxy.cut()
+            await machine.stop()
+            await eventually_async(lambda: not made.health()["connected"])
+            await asyncio.sleep(SAME_START_S)  # a server is not started twice within it
+            await machine.start()
+            async with Client(machine.url, timeout=60) as other:
+                theirs = await other.create_subscription(100, handler=None)
+                assert theirs.subscription_id == ours, "this server does not number them as it did"
+                proxy.restore()
+                await connected(made)
+                await machine.step()
+                await all_came(machine, intake)
+                assert set(machine.subscriptions()) > {ours}, "it took the other client's subscription"
+            assert made.health()["resumed"] == 0
+        found = verdict(machine, intake)
+        assert (found.doubled, found.missing - found.covered) == (0, 0)
+
+    check(test)

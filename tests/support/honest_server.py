@@ -35,6 +35,8 @@ class Ways:
     most: int = 1000
     requests: int = 100
     kept: int = 100
+    tells_the_new_session: bool = False
+    """That a subscription was transferred is told to the session that has it now."""
 
 
 WAYS = Ways()
@@ -159,7 +161,14 @@ async def _transfer(self: Any, params: Any, session_id: ua.NodeId, callback: Any
     results: list[ua.TransferResult] = await _original["transfer_subscriptions"](self, params, session_id, callback)
     for number, result in zip(params.SubscriptionIds, results, strict=True):
         if result.StatusCode.is_good():
-            self.subscriptions[int(number)].pub_request_callback = callback.__self__.get_publish_request
+            found = self.subscriptions[int(number)]
+            found.pub_request_callback = callback.__self__.get_publish_request
+            if not result.AvailableSequenceNumbers:
+                result.AvailableSequenceNumbers = None  # type: ignore[assignment]  # a null array, as open62541 sends it
+            if WAYS.tells_the_new_session:
+                found._triggered_statuschanges.append(
+                    ua.StatusCode(ua.UInt32(ua.StatusCodes.GoodSubscriptionTransferred))
+                )
     return results
 
 

@@ -116,8 +116,8 @@ def token_policy(policies: Sequence[ua.UserTokenPolicy], kind: ua.UserTokenType,
     A password goes encrypted, or as it is through an encrypted channel; a user's certificate always signs. Raises `TokenNotOffered`.
     """
     mine = [(one.PolicyId, one.SecurityPolicyUri or channel) for one in policies or [] if one.TokenType == kind]
-    if kind == ua.UserTokenType.Anonymous and mine:
-        return mine[0]
+    if kind == ua.UserTokenType.Anonymous and (mine or not policies):
+        return mine[0] if mine else (None, channel)  # who names no token at all takes a session without (Part 4 §5.7.3)
     for uri in _SECRET_BY:
         for found in mine:
             if found[1] == uri:

@@ -20,6 +20,9 @@ from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.signals import Signals
 from shinkei_gateway.opcua.translate import Translator
 
+SAME_START_S = 1.0
+"""A server that works out its start from its uptime tells the same one a little different each time."""
+
 
 class Ladder:
     """``memory``: the file that lets the next process take up the session (None: it ends with this one); ``known``: the durable resume state.
@@ -56,8 +59,9 @@ class Ladder:
 
     async def climb(self, session: Session, listener: Listener) -> tuple[PublishLoop, bool]:
         """The loop of the subscription on a connected ``session``, and whether it is the old one. Raises `NotConnected`."""
+        is_restarted = _is_later(session.started, self.remembered.started)
         session.remember(self.remembered)
-        loop = await self._resume(session, listener)
+        loop = await self._resume(session, listener, is_restarted)
         is_resumed = loop is not None
         if loop is None:
             loop = await self._begin(session, listener)
@@ -65,9 +69,12 @@ class Ladder:
         self.resumptions += is_resumed
         return loop, is_resumed
 
-    async def _resume(self, session: Session, listener: Listener) -> PublishLoop | None:
-        """The old subscription when it is ours again; then every message is taken that the server still has."""
-        if self.state is None:
+    async def _resume(self, session: Session, listener: Listener, is_restarted: bool) -> PublishLoop | None:
+        """The old subscription when it is ours again; then every message is taken that the server still has.
+
+        Never of a server that was started since: many count their subscriptions from 1, and the one with our number is another client's.
+        """
+        if self.state is None or (is_restarted and not session.is_old):
             return None
         available = None if session.is_old else await session.transfer(self.state.subscription)
         if available is None and not session.is_old:
@@ -116,3 +123,7 @@ class Ladder:
         self.state, self.remembered.subscription = None, 0
         with contextlib.suppress(OSError):
             forget(self._memory)
+
+
+def _is_later(started: float | None, known: float | None) -> bool:
+    return started is not None and known is not None and started > known + SAME_START_S

@@ -24,6 +24,7 @@ class Revised(msgspec.Struct, frozen=True, array_like=True):
 
 class Remembered(msgspec.Struct, kw_only=True):
     """``plan``: what the subscription was made for (`fingerprint`). ``publishing``, ``keepalive``, ``timeout``: s, as revised by the server.
+    ``started``: of the server, s since 1970 by its clock.
 
     ``items``: client handle to what the server made of it; ``refused``: client handle to the reason.
     """
@@ -35,6 +36,7 @@ class Remembered(msgspec.Struct, kw_only=True):
     certificate: bytes | None = None
     policies: list[tuple[str | None, int, str | None]] = []
     timeout: float = 0.0
+    started: float | None = None
     subscription: int = 0
     publishing: float = 0.0
     keepalive: float = 0.0

@@ -39,7 +39,7 @@ CALL_LIMIT = 500
 LIFETIME_S = 600.0
 _LIMITS = {"i=11714": "items", "i=11705": "reads"}
 """MaxMonitoredItemsPerCall and MaxNodesPerRead of the server's OperationLimits (i=11704)."""
-_SERVER_STATE = "i=2259"
+_SERVER_STATE, _STARTED = "i=2259", "i=2257"
 _NOT_AVAILABLE = {0x807B_0000, 0x800B_0000, 0x8040_0000}
 """BadMessageNotAvailable; BadServiceUnsupported and BadNotImplemented of servers that cannot republish."""
 _NO_SUBSCRIPTION = 0x8028_0000
@@ -75,6 +75,10 @@ class Session:
         """The session of `connect`'s argument is ours again."""
         self.is_gone = False
         """The subscription is of no use any more."""
+        self.has_taken_over = False
+        """A subscription was transferred to this session, and its message about that has not come."""
+        self.started: float | None = None
+        """When the server was started by its own clock, s since 1970; None when it does not say."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done with the reason when the connection is no more."""
 
@@ -133,14 +137,17 @@ class Session:
         client = self._client
         into.token = nodeid_to_binary(client.uaclient.session.authentication_token)
         into.nonce, into.certificate = client._server_nonce, client.security_policy.peer_certificate
-        into.policies = [(p.PolicyId, int(p.TokenType), p.SecurityPolicyUri) for p in client._policy_ids]
-        into.timeout = client.session_timeout / 1000
+        into.policies = [(p.PolicyId, int(p.TokenType), p.SecurityPolicyUri) for p in client._policy_ids or []]
+        into.timeout, into.started = client.session_timeout / 1000, self.started
 
     async def _read_limits(self) -> None:
         values = await self._client.uaclient.read_attributes(
-            [ua.NodeId.from_string(n) for n in _LIMITS], AttributeIds.Value
+            [ua.NodeId.from_string(n) for n in (*_LIMITS, _STARTED)], AttributeIds.Value
         )
-        for kind, found in zip(_LIMITS.values(), values, strict=True):
+        *limits, start = values
+        started = start.Value.Value if start.Value is not None else None
+        self.started = started.timestamp() if isinstance(started, datetime) else None
+        for kind, found in zip(_LIMITS.values(), limits, strict=True):
             limit = found.Value.Value if found.Value is not None else None
             if isinstance(limit, int) and limit > 0:  # 0 or nothing: the server does not say
                 self.limits[kind] = limit
@@ -196,7 +203,8 @@ class Session:
             return None
         except (OSError, TimeoutError, UaError) as error:
             raise NotConnected(why(error)) from error
-        return list(result.AvailableSequenceNumbers) if result.StatusCode.is_good() else None
+        self.has_taken_over = bool(result.StatusCode.is_good())
+        return list(result.AvailableSequenceNumbers or []) if self.has_taken_over else None  # a null array: none
 
     async def publish(self, subscription: int) -> None:
         """Let the server send."""

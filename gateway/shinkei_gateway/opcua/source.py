@@ -45,6 +45,8 @@ from shinkei_gateway.telemetry import (
 )
 
 TICK_S = 0.25
+SUBSCRIPTION_TRANSFERRED = 0x002D_0000
+"""GoodSubscriptionTransferred."""
 
 
 class OpcuaMachine:
@@ -74,7 +76,7 @@ class OpcuaMachine:
         self._stopped = taker.stopped(settings.lost_after)
         self._session: Session | None = None
         self._reread: Reread | None = None
-        self._heard = 0.0
+        self._heard = self._asked = 0.0
         self._is_short_told = False
         self._bounced: dict[str, int] = {}
         self._values = 0
@@ -180,13 +182,23 @@ class OpcuaMachine:
         return session.lost.result() if session.lost.done() else "ended"
 
     async def _listen(self, session: Session) -> None:
-        """A server that says nothing for longer than a keep-alive is asked; one that answers but does not publish is left."""
-        state, silent = self._ladder.state, time.monotonic() - self._heard
+        """A server that says nothing for longer than a keep-alive is asked; one that answers but does not publish is left.
+
+        So is one that would close the session before: it counts from our last request, and those that wait at the server send none.
+        """
+        state, now = self._ladder.state, time.monotonic()
         keepalive, publishing = self._ladder.remembered.keepalive, self._ladder.remembered.publishing
-        if session.lost.done() or state is None or silent < keepalive + 2 * publishing + 1.0:
+        silent = now - self._heard
+        is_late = silent >= keepalive + 2 * publishing + 1.0
+        if session.lost.done() or state is None:
             return
+        if not is_late and now - max(self._heard, self._asked) < session.timeout / 2:
+            return
+        self._asked = now
         if not await session.is_alive():
             session.fail(f"no answer, silent for {silent:.1f} s")
+        elif not is_late:
+            return
         elif not state.outstanding:
             self._heard = time.monotonic()  # it was not asked for anything: there is no room
         elif silent > 3 * keepalive + self._settings.timeout:
@@ -223,7 +235,7 @@ class OpcuaMachine:
         self._heard = time.monotonic()
         session = self._session
         if message.status_change is not None and session is not None:
-            session.fail(f"the server ended the subscription: status 0x{message.status_change:08X}", gone=True)
+            self._status(session, message.status_change)
         if message.events:
             self._nodes.changed()
         if not message.values and not message.bad:
@@ -231,6 +243,14 @@ class OpcuaMachine:
         found = self._translator.take(message.values, message.bad, self._clock(), time.monotonic_ns())
         self._nodes.went(found.gone)
         return self._put(found)
+
+    @staticmethod
+    def _status(session: Session, status: int) -> None:
+        """A StatusChangeNotification. That it was transferred is for the session before (Part 4 §5.14.7); node-opcua tells the new one."""
+        if status & 0xFFFF_0000 == SUBSCRIPTION_TRANSFERRED and session.has_taken_over:
+            session.has_taken_over = False
+            return
+        session.fail(f"the server ended the subscription: status 0x{status:08X}", gone=True)
 
     def alive(self, published: Published) -> None:
         """See `publish_loop.Listener`."""
