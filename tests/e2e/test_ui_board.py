@@ -33,6 +33,19 @@ TURNS: tuple[tuple[State, str], ...] = (
     ("STOPPED", "act"),
     ("ABORTED", "fault"),
 )
+CUT = """() => {
+  const inside = (node) => [node, ...(node.shadowRoot ? [...node.shadowRoot.querySelectorAll('*')].flatMap(inside) : [])];
+  const said = '.what, .figure, .unit, .note, .label, .value, .name, .word, .since, .why, .odd, .old, .part, .text, .much';
+  return [...document.querySelectorAll('*')].flatMap(inside).filter((node) => node.matches(said) && node.clientWidth > 0)
+    .filter((node) => node.scrollWidth > node.clientWidth + 1 || getComputedStyle(node).textOverflow === 'ellipsis')
+    .map((node) => node.className + ': ' + node.textContent);
+}"""
+"""Texts of the board that their boxes cut."""
+OVER = """() => [...document.querySelectorAll('.tile')].filter((tile) => {
+  const edge = tile.getBoundingClientRect();
+  return [...tile.querySelectorAll('.figure, .unit')].some((node) => node.getBoundingClientRect().right > edge.right + 1);
+}).map((tile) => tile.textContent)"""
+"""Tiles with a figure or unit beyond their edge."""
 AGE = "() => Number(document.querySelector('.st-key-shinkei_pulse').textContent.match(/(\\d+) s old/)?.[1] ?? -1)"
 
 
@@ -109,7 +122,12 @@ def test_it_says_how_old_its_data_are_and_comes_back(board: SimpleNamespace, chr
     assert int(said.split()[1]) >= 5
     assert page.locator(".board").get_attribute("data-stale") == "true"
     assert page.locator(".tile[data-stale=true]").count() == 8
-    last = page.locator(".tile", has_text="OP20").locator(".lead .figure").inner_text()
+    op20 = page.locator(".tile", has_text="OP20")
+    part, old = op20.locator(".part").bounding_box(), op20.locator(".old").bounding_box()
+    assert part is not None
+    assert old is not None
+    assert old["y"] + old["height"] <= part["y"] + 1  # the age stands beside the part's number, never on it
+    last = op20.locator(".lead .figure").inner_text()
     assert last not in ("", "–")  # the last value stays, hatched
     board.line.speak()
     eventually(lambda: page.locator(".age").get_attribute("data-is") == "live", 10)
@@ -159,6 +177,20 @@ def test_the_board_survives_a_new_server(board: SimpleNamespace, chromium: Chrom
     board.line.stop_machine("OP20", "ABORTED")
     eventually(lambda: op20.get_attribute("data-level") == "fault", 10)
     screen.close()
+
+
+def test_no_word_and_no_unit_is_cut(board: SimpleNamespace, chromium: Chromium) -> None:
+    for language in ("en", "ja"):
+        screen = chromium.screen(1440, 900)
+        screen.open(board.url.replace("lang=en", f"lang={language}"))
+        page = screen.page
+        page.locator(".tile").nth(7).wait_for(timeout=OPEN_WITHIN_S * 1000)
+        eventually(lambda page=page: "–" not in page.locator(".tile .lead .figure").all_inner_texts(), 20)
+        for width, height in ((1440, 900), (1280, 800)):
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate(CUT) == []
+            assert page.evaluate(OVER) == []
+        screen.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (390, 844)])
