@@ -24,13 +24,16 @@ GATEWAY_SILENT = Condition(
 
 
 class Effect(NamedTuple):
-    """``condition`` at ``machine`` is active (or not any more) because of ``cause`` since ``time``."""
+    """``condition`` at ``machine`` is active (or not any more) because of ``cause`` since ``time``; its on-delay counts from ``told`` where
+    that is later (both ns UTC).
+    """
 
     condition: Condition
     machine: str
     cause: Cause
     active: bool
     time: int
+    told: int = 0
 
 
 def state_cause(event: Numbered) -> Cause:
@@ -56,7 +59,8 @@ def of_anomaly(event: AnomalyChanged, conditions: Iterable[Condition]) -> list[E
 def of_state(event: MachineStateChanged, held: Mapping[str, Cause], conditions: Iterable[Condition]) -> list[Effect]:
     """What the machine's new state ends and begins. ``held``: by condition, the state that made it active.
 
-    A condition that goes on through a change of state or reason is one activation, by the state that began it.
+    A condition that goes on through a change of state or reason is one activation, by the state that began it. That nothing was heard
+    while the gateway itself stood still is told when it runs again: a machine that answers within the on-delay from then is no alarm.
     """
     effects = []
     wanted = {c.name: c for c in conditions if c.on in ("state", "no_data") and _concerns(c, event.machine)}
@@ -65,7 +69,8 @@ def of_state(event: MachineStateChanged, held: Mapping[str, Cause], conditions: 
         if before is not None and not matches:
             effects.append(Effect(condition, event.machine, before, False, event.time))
         elif before is None and matches:
-            effects.append(Effect(condition, event.machine, state_cause(event), True, event.time))
+            told = event.received if condition.on == "no_data" else 0
+            effects.append(Effect(condition, event.machine, state_cause(event), True, event.time, told))
     return effects
 
 

@@ -191,7 +191,8 @@ class Engine:
         elif effect.condition.on_delay <= 0:
             self._carry_out(key, effect, text)
         else:
-            self._wait(name, Timer(effect, effect.time + round(effect.condition.on_delay * 10**9), text))
+            since = max(effect.time, effect.told)
+            self._wait(name, Timer(effect, since + round(effect.condition.on_delay * 10**9), text))
 
     def _ends(self, key: str, name: str, effect: Effect, text: dict[str, str]) -> None:
         waiting = self.timers.get(name)

@@ -13,7 +13,7 @@ from shinkei_alerts import lifecycle, words
 from shinkei_alerts.engine import Engine
 from shinkei_alerts.lifecycle import Alarm, Step
 from shinkei_events.model.alarm import Cause
-from tests.support.alarms import FAULT, RULES, T0, UNUSUAL, S, anomaly, aside, engine, seen, state
+from tests.support.alarms import FAULT, RULES, SILENT, T0, UNUSUAL, S, anomaly, aside, engine, seen, state
 
 
 def told(made: Engine) -> list[tuple[str, float]]:
@@ -141,6 +141,20 @@ def test_no_data_is_a_condition_of_its_own() -> None:
     assert only(made).condition == "silent"
     made.state(state("EXECUTE", 9))
     assert told(made) == [("raised", 0.0), ("returned", 9.0)]
+
+
+def test_machines_that_answer_after_a_stop_of_the_gateway_raise_nothing_and_one_that_does_not_does() -> None:
+    late = msgspec.structs.replace(SILENT, on_delay=10.0)
+    made = engine(msgspec.structs.replace(RULES, conditions={"silent": late}))
+    for machine in ("M1", "M2"):
+        gone = state("NO_DATA", 0, machine=machine)
+        made.state(msgspec.structs.replace(gone, received=T0 + 600 * S))  # told when the gateway runs again
+    made.state(state("EXECUTE", 603, machine="M1"))
+    made.overtake(T0 + 609 * S)
+    assert told(made) == []
+    made.overtake(T0 + 610 * S)
+    assert [step.alarm.machine for step in made.changes().steps] == ["M2"]
+    assert only(made).since == T0
 
 
 def test_an_anomaly_ends_though_its_condition_was_taken_out() -> None:
