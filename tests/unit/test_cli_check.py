@@ -39,6 +39,7 @@ def test_the_demos_file_is_right(tmp_path: Path) -> None:
         ("[gateway]\nid = 'gw'\n[gateway.sources.a]\ntype = 'opcua'", "gateway", "gateway.sources.a"),
         ("[detect]\nstepp = '1s'", "detect", "stepp"),
         ("[ui]\nport = 'x'", "ui", "ui.port"),
+        ("[ui]\nport = 99999", "ui", "ui.port = 99999"),
     ],
 )
 def test_a_mistake_names_its_part_and_key(tmp_path: Path, text: str, part: str, key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ class UiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     board's timeline goes. ``figures_every``: how often the figures are asked of the database, once for all browsers.
     """
 
-    port: int = 8501
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8501
     address: str = "127.0.0.1"
     base_path: str = ""
     language: Literal["ja", "en"] | None = None
