@@ -45,7 +45,16 @@ from shinkei_gateway.reconcile import Books
 from shinkei_gateway.reload import read_again, stamp_of
 from shinkei_gateway.replay import Replays
 from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
-from shinkei_gateway.settings import FileSource, GatewaySettings, Source, in_shard, machines_of, shards_of, sources_of
+from shinkei_gateway.settings import (
+    FileSource,
+    GatewaySettings,
+    Source,
+    in_shard,
+    machines_of,
+    names_all,
+    shards_of,
+    sources_of,
+)
 from shinkei_gateway.shards import (
     address_of,
     books_file,
@@ -291,8 +300,10 @@ class Gateway:
         return {"shard": self._shard, **found._asdict(), "later": read.later}
 
     def _left_behind(self) -> list[str]:
-        """What a reload would have closed, had the gateway run when plant.toml was changed."""
+        """What a reload would have closed, had the gateway run when plant.toml was changed; nothing where a source may bring any machine."""
         mine = in_shard(self._settings, self._shard)
+        if not all(names_all(source) for source in mine.values() if not isinstance(source, FileSource)):
+            return []
         spoken = {*mine, *self._sources.machines(), *(name for source in mine.values() for name in machines_of(source))}
         closed, is_recorded = self._core.intake.ownership.closed, any(isinstance(s, FileSource) for s in mine.values())
         return left_behind(self._spool.streams(), self._spool.epoch, closed, spoken, is_recorded)

@@ -117,6 +117,15 @@ def machines_of(source: Source) -> list[str]:
     return []
 
 
+def names_all(source: Source) -> bool:
+    """Whether no machine can come from ``source`` but those of `machines_of`: topics and births may name machines that the file does not."""
+    if isinstance(source, MqttSource):
+        return bool(source.machines) or all("{" not in topic.machine for topic in source.topics)
+    if isinstance(source, SparkplugSource):
+        return all("{" not in name for name in (source.machine, source.node_machine))
+    return isinstance(source, OpcuaSource)
+
+
 def _one_shard_a_machine(settings: GatewaySettings, sources: dict[str, Source]) -> None:
     """Raises `BadConfig` when two shards would write streams of one machine: each stream has one writer and one order."""
     owners: dict[str, tuple[str, str]] = {}

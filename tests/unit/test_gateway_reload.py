@@ -19,7 +19,7 @@ from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.reload import read_again, stamp_of
 from shinkei_gateway.run import run
 from shinkei_gateway.running import RunningSources
-from shinkei_gateway.settings import GatewaySettings, in_shard, shards_of, sources_of
+from shinkei_gateway.settings import GatewaySettings, in_shard, names_all, shards_of, sources_of
 from shinkei_gateway.shards import address_of, concerns, credit_of, forgotten, left_behind, part_name, spool_folder
 from tests.support.gateway_site import write_site
 
@@ -190,6 +190,19 @@ def test_a_machine_taken_out_while_the_gateway_was_down_is_left_behind() -> None
     closed = {f"{epoch}/ended/production"}
     assert left_behind(streams, epoch, closed, {"P", "cell"}, is_recorded=True) == ["Q", "states"]
     assert left_behind(streams, epoch, closed, {"P", "cell"}, is_recorded=False) == ["Q", "both", "states"]
+
+
+def test_where_topics_name_the_machines_nobody_knows_which_are_gone() -> None:
+    """A machine that is known by one replayed message alone was ended at each start of its gateway."""
+
+    def cell(machine: str, **more: Any) -> dict[str, Any]:
+        topic = {"filter": "plant/+/+", "as": "signal", "machine": machine, "signal": "{2}", "value": ""}
+        return {"type": "mqtt", "url": "mqtt://192.0.2.1:1883", "client_id": "gw", "topics": [topic]} | more
+
+    found = sources_of(gateway(one=press(), any=cell("{1}"), listed=cell("{1}", machines=["Q"]), fixed=cell("R")))
+    assert {name: names_all(source) for name, source in found.items()} == {
+        "one": True, "any": False, "listed": True, "fixed": True,
+    }  # fmt: skip
 
 
 def test_a_spool_that_no_source_names_any_more_is_told_and_can_still_be_sent(tmp_path: Path) -> None:
