@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from shinkei_events.identity import FIRST_NUMBER, KINDS
+from shinkei_events.identity import KINDS
 from shinkei_events.model.numbered import ClockSkew, Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
@@ -72,8 +72,8 @@ class Taking:
         after = [self._intake.next_number(stream) for stream in streams]
         runs = [Run(str(s), b, e) for s, b, e in zip(streams, before, after, strict=True) if e > b]
         outside = len(batch.items) - own - replayed
-        if any(run.begin == FIRST_NUMBER and run.stream.endswith("/production") for run in runs):
-            own += sum(run.end - run.begin for run in runs) - len(batch.items)  # the intake itself opens a stream
+        # The intake itself opens a stream, also that of a machine which comes back after its stream had ended.
+        own += max(0, sum(run.end - run.begin for run in runs) - len(batch.items))
         self._books.enter(
             source or batch.source,
             self._clock(),

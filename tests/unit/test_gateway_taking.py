@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.numbered import StreamClosed
 from shinkei_gateway.intake import Batch, Draft, Intake, Reading, gap
 from shinkei_gateway.quarantine import quarantined
 from shinkei_gateway.reconcile import Books
@@ -67,3 +68,14 @@ def test_what_breaks_the_language_is_quarantined_and_still_balances(tmp_path: Pa
     ]
     found = row(tmp_path, (Batch("src", items), {}))
     assert (found["received"], found["quarantined"], found["numbered"], found["balanced"]) == (3, 2, 2, True)
+
+
+def test_a_machine_that_comes_back_after_its_stream_ended_leaves_the_books_in_balance(tmp_path: Path) -> None:
+    found = row(
+        tmp_path,
+        (Batch("src", [reading("x", 1.0)]), {}),
+        (Batch("src", [Draft("M", T, T, StreamClosed, {"reason": "not in plant.toml any more"})]), {"own": 1}),
+        (Batch("src", [reading("x", 2.0, 1)]), {}),
+    )
+    assert found["balanced"]
+    assert (found["received"], found["own"], found["numbered"]) == (2, 3, 5)
