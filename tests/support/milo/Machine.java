@@ -18,6 +18,7 @@ import org.eclipse.milo.opcua.sdk.server.api.DataItem;
 import org.eclipse.milo.opcua.sdk.server.api.ManagedNamespaceWithLifecycle;
 import org.eclipse.milo.opcua.sdk.server.api.MonitoredItem;
 import org.eclipse.milo.opcua.sdk.server.api.config.OpcUaServerConfig;
+import org.eclipse.milo.opcua.sdk.server.identity.UsernameIdentityValidator;
 import org.eclipse.milo.opcua.sdk.server.nodes.UaVariableNode;
 import org.eclipse.milo.opcua.sdk.server.util.SubscriptionModel;
 import org.eclipse.milo.opcua.stack.core.Identifiers;
@@ -78,7 +79,8 @@ public class Machine extends ManagedNamespaceWithLifecycle {
         var trust = new DefaultTrustListManager(new File(folder.toString()));
         Set<EndpointConfiguration> endpoints = new HashSet<>();
         var base = EndpointConfiguration.newBuilder().setTransportProfile(TransportProfile.TCP_UASC_UABINARY)
-            .setBindAddress("127.0.0.1").setBindPort(Integer.parseInt(args[0])).setHostname("127.0.0.1").setCertificate(certificate);
+            .setBindAddress("127.0.0.1").setBindPort(Integer.parseInt(args[0])).setHostname("127.0.0.1").setCertificate(certificate)
+            .addTokenPolicies(OpcUaServerConfig.USER_TOKEN_POLICY_ANONYMOUS, OpcUaServerConfig.USER_TOKEN_POLICY_USERNAME);
         for (SecurityPolicy policy : POLICIES) {
             for (MessageSecurityMode mode : new MessageSecurityMode[] {MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt}) {
                 endpoints.add(base.copy().setPath("/machine").setSecurityPolicy(policy).setSecurityMode(mode).build());
@@ -88,6 +90,7 @@ public class Machine extends ManagedNamespaceWithLifecycle {
         var server = new OpcUaServer(OpcUaServerConfig.builder()
             .setApplicationName(LocalizedText.english("Milo")).setApplicationUri("urn:milo:server").setEndpoints(endpoints)
             .setCertificateManager(new DefaultCertificateManager(new KeyPair(certificate.getPublicKey(), key), certificate))
+            .setIdentityValidator(new UsernameIdentityValidator(true, user -> user.getUsername().equals("press") && user.getPassword().equals("secret")))
             .setTrustListManager(trust).setCertificateValidator(new DefaultServerCertificateValidator(trust)).build());
         var machine = new Machine(server);
         machine.startup();
