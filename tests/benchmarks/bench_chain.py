@@ -13,7 +13,7 @@ import platform
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,11 @@ class Run:
         found = {process.part: _seconds(process.pid) for process in [*self.parts, *self.machines]}
         assert self.database.pid is not None
         server = psutil.Process(self.database.pid)
-        found["database"] = sum(_seconds(each.pid) for each in [server, *server.children(recursive=True)])
+        children = 0.0
+        for each in server.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a worker of PostgreSQL's own (autovacuum) has ended meanwhile
+                children += _seconds(each.pid)
+        found["database"] = _seconds(server.pid) + children
         return found
 
 
