@@ -21,6 +21,7 @@ from shinkei_events.settings import PlantFile
 from shinkei_events.topics import MAX_RECORD_BYTES, PROGRESS, TOPICS
 
 POLL_S = 0.1
+_NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,25 @@ def _assign(consumer: Consumer, topics: list[str], timeout: float, at_end: bool)
             if about.error is not None:
                 raise NotConnected(f"topic {topic}: {about.error.str()}")
             for partition in about.partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)
+                low, high = _offsets(consumer, TopicPartition(topic, partition), timeout)
                 found.append(TopicPartition(topic, partition, high if at_end else low))
     except KafkaException as error:
         raise NotConnected(f"the log does not answer: {error.args[0].str()}") from error
     consumer.assign(found)
     return found
+
+
+def _offsets(consumer: Consumer, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+    """First and next offset. A topic that was just made is listed before its leader knows that it leads: that is waited for."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(partition, timeout=timeout)
+            return low, high
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def consume_batch(consumer: Consumer, most: int = 500, wait: float = POLL_S) -> list[Message]:
