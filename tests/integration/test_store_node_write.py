@@ -8,10 +8,8 @@ from shinkei_events.codec import decode
 from shinkei_events.identity import StreamId
 from shinkei_events.model.numbered import NodeWrite
 from shinkei_store.pool import connect
-from shinkei_store.recorder import Accepted, Recorder
-from shinkei_store.writer import Writer
 from tests.support.postgres import EmbeddedServer
-from tests.support.store import EPOCH, T0, migrated, site_on
+from tests.support.store import EPOCH, T0, migrated, record, site_on
 
 STREAM = StreamId(EPOCH, "OP10", "production")
 
@@ -25,13 +23,7 @@ def test_every_write_is_in_the_record(embedded_server: EmbeddedServer, tmp_path:
         )
         for number, value, outcome in ((1, 1, "written"), (2, True, "unproven"), (3, "ok", "late"))
     ]  # fmt: skip
-    recorder = Recorder({})
-    taken = [recorder.offer("shinkei.node_write.v1", "gateway/gw/0", event, 0) for event in events]
-    with connect(plant, "store") as conn:
-        writer = Writer(conn)
-        writer.write([one for one in taken if isinstance(one, Accepted)])
-        writer.finish()
-        conn.commit()
+    record(plant, [("shinkei.node_write.v1", event) for event in events])
     with connect(plant, "trace") as conn:
         rows = conn.execute("select type, machine, body from event_raw order by number").fetchall()
     assert [(type_, machine) for type_, machine, _ in rows] == [("shinkei.node_write.v1", "OP10")] * 3

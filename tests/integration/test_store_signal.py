@@ -7,10 +7,8 @@ from pathlib import Path
 from shinkei_events.identity import StreamId
 from shinkei_events.model.numbered import SignalDescribed
 from shinkei_store.pool import connect
-from shinkei_store.recorder import Accepted, Recorder
-from shinkei_store.writer import Writer
 from tests.support.postgres import EmbeddedServer
-from tests.support.store import EPOCH, T0, migrated, site_on
+from tests.support.store import EPOCH, T0, migrated, record, site_on
 
 STREAM = StreamId(EPOCH, "OP10", "production")
 
@@ -25,15 +23,7 @@ def described(number: int, high: float, unit: str | None = "°C") -> SignalDescr
 
 def test_the_last_description_is_kept(embedded_server: EmbeddedServer, tmp_path: Path) -> None:
     plant = site_on(tmp_path, migrated(embedded_server))
-    recorder = Recorder({})
-    told = [
-        recorder.offer("shinkei.signal.v1", "gateway/gw/0", described(n, high), 0) for n, high in ((1, 90.0), (2, 95.0))
-    ]
-    with connect(plant, "store") as conn:
-        writer = Writer(conn)
-        writer.write([one for one in told if isinstance(one, Accepted)])
-        writer.finish()
-        conn.commit()
+    record(plant, [("shinkei.signal.v1", described(number, high)) for number, high in ((1, 90.0), (2, 95.0))])
     with connect(plant, "ui") as conn:  # with the rights of the screens
         sql = """select unit, unece, low, high, source, node, data_type, description, described, sampling_ms, queue_size,
             instrument_low, instrument_high from signal where machine = 'OP10' and name = 'heat'"""

@@ -10,10 +10,8 @@ from shinkei_events.model.frame import Context, Frame
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.numbered import Gap, Numbered
 from shinkei_store.pool import connect, reader_pool
-from shinkei_store.recorder import Accepted, Recorder
-from shinkei_store.writer import Writer
 from tests.support.postgres import EmbeddedServer
-from tests.support.store import EPOCH, T0, migrated, site_on
+from tests.support.store import EPOCH, T0, migrated, record, site_on
 
 SIGNALS, PRODUCTION = StreamId(EPOCH, "OP10", "signals"), StreamId(EPOCH, "OP10", "production")
 VALUES = ["lot\0\0\0", {"a\0": ["b\0", "\\u0000"]}, "plain"]
@@ -34,14 +32,8 @@ def test_zero_characters_are_recorded_as_replacement_characters(
             t_from=T0, t_to=T0 + 1, channels=["bar\0code"], detail="\0",
         ),
     ]  # fmt: skip
-    recorder = Recorder({})
     said = [("shinkei.frame.v1", frame), *(("shinkei.machine_state.v1", one) for one in events[:1]), ("shinkei.gap.v1", events[1])]  # fmt: skip
-    taken = [recorder.offer(type_, "gateway/gw/0", event, 0) for type_, event in said]
-    with connect(plant, "store") as conn:
-        writer = Writer(conn)
-        writer.write([one for one in taken if isinstance(one, Accepted)])
-        writer.finish()
-        conn.commit()
+    record(plant, said)
     with connect(plant, "trace") as conn:
         raw = conn.execute("select type, body from event_raw order by number").fetchall()
         assert [decode(type_, bytes(body)) for type_, body in raw] == events, "the record itself is exact"

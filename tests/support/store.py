@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from psycopg.types.json import Jsonb
 
 from shinkei_events.settings import PlantFile, load_plant
 from shinkei_store.migrate import migrate
+from shinkei_store.pool import connect
+from shinkei_store.recorder import Accepted, Recorder
+from shinkei_store.writer import Writer
 
 EPOCH = "018bcfe5-6800-7002-ab54-a98ceb1f0ad2"
 T0 = 1_700_000_000_000_000_000
@@ -46,6 +50,17 @@ def migrated(server: Databases) -> str:
             migrate(conn)
         _templates[key] = str(conninfo_to_dict(dsn)["dbname"])
     return server.new_database(_templates[key])
+
+
+def record(plant: PlantFile, said: Iterable[tuple[str, Any]]) -> None:
+    """Take events (type, event) of gateway ``gw`` as the recorder does, and write in one transaction what it accepts."""
+    recorder = Recorder({})
+    taken = [recorder.offer(type_, "gateway/gw/0", event, 0) for type_, event in said]
+    with connect(plant, "store") as conn:
+        writer = Writer(conn)
+        writer.write([one for one in taken if isinstance(one, Accepted)])
+        writer.finish()
+        conn.commit()
 
 
 def owner_of(dsn: str) -> Connection[Any]:
