@@ -7,28 +7,20 @@ connection: `source` calls `take` for every notification message, `idle` while n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NamedTuple
 
-from shinkei_events.errors import BadField, BadInput
 from shinkei_events.model.frame import Value
-from shinkei_events.model.numbered import ClockSkew
-from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.gap import NEVER, Break, Continuity, breaks
-from shinkei_gateway.handshake import OPERATION
 from shinkei_gateway.intake import Draft, Reading, gap
-from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft, setup_draft, state_draft
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.decode import Undecoded
 from shinkei_gateway.opcua.missing import Missing, Span, missing_of
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
+from shinkei_gateway.opcua.sayings import Sayings, Taken
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.quality import BAD, BAD_DECODING, clean, is_node_gone, is_overflow
-from shinkei_gateway.quarantine import quarantined, refused
-from shinkei_gateway.setup import Slots
-from shinkei_gateway.state import COMPANIONS, Change, MachineState
+from shinkei_gateway.quality import is_node_gone, is_overflow
 
 _SECOND = 1_000_000_000
 _PLAIN = frozenset({float, int, bool, str})
@@ -51,24 +43,6 @@ class Translated(NamedTuple):
     missing: list[Missing] = []
 
 
-@dataclass(slots=True)
-class _Take:
-    """One message on its way through."""
-
-    received: int
-    now: int
-    items: list[Reading | Draft] = field(default_factory=list)
-    gaps: list[Draft] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    live: int = NEVER
-    gone: list[int] = field(default_factory=list)
-    unproven: dict[str, Span] = field(default_factory=dict)
-    events: dict[str, Span] = field(default_factory=dict)
-    overflow: dict[str, Span] = field(default_factory=dict)
-    repeats: int = 0
-    own: int = 0
-
-
 class Translator:
     """One source. ``resume``: its last durable resume state; ``now``: any monotonic ns (handshake time-outs only); ``skew``: told before."""
 
@@ -87,23 +61,17 @@ class Translator:
         slack = _SECOND + int(5 * source.publish * _SECOND)
         self._continuity = Continuity([item.channel for item in items], known.get("last"), slack)
         self._cause = "gateway_down"
-        self._state = MachineState(source.state.map if source.state is not None else {})
-        self._slots = Slots(source.setup)
-        self._clock = ClockWatch(int(source.clock_limit * _SECOND), told=skew)
         self.cycles = Cycles(name, source, items)
         """The handshakes, for what answers are due."""
+        self._say = Sayings(name, source, self.cycles, skew)
         self._names = {handle: item.name for handle, item in enumerate(items) if item.role == "signal"}
         self._signals = len(self._names)
         self._is_back = False
         self._was_settled = bool(known) and known.get("settled", True)
         """Whether, at the last durable message before this process, nothing of an earlier interruption was open."""
         if known:
-            self._restore(known, now)
-
-    def _restore(self, known: dict[str, Any], now: int) -> None:
-        self._state.restore(known["state"])
-        self._slots.restore(known["slots"])
-        self.cycles.restore(known["handshakes"], now)
+            self._say.restore(known)
+            self.cycles.restore(known["handshakes"], now)
 
     @property
     def newest(self) -> int | None:
@@ -113,7 +81,7 @@ class Translator:
     @property
     def skew(self) -> int:
         """The clock's skew as last worked out, ns."""
-        return self._clock.skew
+        return self._say.skew
 
     # ---- what happens ------------------------------------------------------------------------------------------------
     def interrupted(self, cause: str) -> None:
@@ -137,8 +105,7 @@ class Translator:
         if not self._is_back:
             return None
         self._is_back = False
-        said = self._state.back(self._continuity.newest or received)
-        return None if said is None else state_draft(self._machine, said, received)
+        return self._say.back(self._continuity.newest, received)
 
     def silent(self, handle: int) -> None:
         """Nothing is heard of a node (it is refused, or gone)."""
@@ -154,10 +121,7 @@ class Translator:
 
     def away(self, received: int, since: int = 0) -> Draft | None:
         """The machine was away for too long: NO_DATA from the last thing it said on, or ``since`` then. None when that is told already."""
-        time = max(self._continuity.newest or 0, since) or received
-        if self._source.state is None or not self._state.lost(time):
-            return None
-        return no_data_draft(self._machine, time, received)
+        return self._say.away(max(self._continuity.newest or 0, since) or received, received)
 
     def hole(self, cause: str, received: int, detail: str) -> Draft:
         """Notification messages are missing and cannot be had again: they may have held events. Readings prove themselves (`interrupted`)."""
@@ -168,21 +132,25 @@ class Translator:
 
     def take(self, values: Sequence[Told], bad: Sequence[Undecoded], received: int, now: int) -> Translated:
         """All values of one notification message, in the order sent; ``bad``: those of them that could not be decoded."""
-        take = _Take(received, now)
+        take = Taken(received, now)
         if bad:
             errors = {one.place: one for one in bad}
             for at, told in enumerate(values):
                 self._told(told, errors.get(at), take)
-            take.items += [self._unread(one, take) for one in bad if one.place < 0]
+            for one in bad:
+                if one.place < 0:
+                    take.own += 1
+                    self._say.quarantine(f"notification of type {one.type_id}", one.raw, one.error, take)
             take.gaps += [self._unplaced(one, take) for one in bad if one.missing]
         else:
             self._plain(values, take)
-        self._states(take)
-        self._skew(take)
+        is_back, self._is_back = self._is_back, False
+        self._say.states(take, self._continuity.newest, is_back)
+        self._say.skewed(take)
         self._finish(take)
         return self._result(take)
 
-    def _plain(self, values: Sequence[Told], take: _Take) -> None:
+    def _plain(self, values: Sequence[Told], take: Taken) -> None:
         """The hot path, 0.4 µs a value: no calls, no look-ups but by handle."""
         machine, received, names = self._machine, take.received, self._names.get
         continuity = self._continuity
@@ -211,7 +179,7 @@ class Translator:
 
     def idle(self, received: int, now: int) -> Translated | None:
         """Edges that have waited long enough; None when there is none."""
-        take = _Take(received, now)
+        take = Taken(received, now)
         self._finish(take)
         return self._result(take) if take.items or take.gaps else None
 
@@ -233,51 +201,36 @@ class Translator:
         """What must be durable with the values."""
         return {
             "last": self._continuity.state(),
-            "state": self._state.state(),
-            "slots": self._slots.state(),
             "handshakes": self.cycles.state(),
             "settled": self._continuity.is_settled,
+            **self._say.resume(),
         }
 
     # ---- one sample --------------------------------------------------------------------------------------------------
-    def _told(self, told: Told, failed: Undecoded | None, take: _Take) -> None:
+    def _told(self, told: Told, failed: Undecoded | None, take: Taken) -> None:
         handle, value, status, source_time, server_time = told
         if not 0 <= handle < len(self._items):
             raw = repr(told).encode()
-            take.items.append(
-                self._quarantine(f"client handle {handle}", raw, "nothing is monitored under this handle", take)
-            )
+            self._say.quarantine(f"client handle {handle}", raw, "nothing is monitored under this handle", take)
             take.own += 1
             return
         item = self._items[handle]
         if is_node_gone(status):
             take.gone.append(handle)
         if failed is not None:
-            take.items.append(
-                self._quarantine(
-                    item.node,
-                    failed.raw,
-                    f"{failed.error} (type {failed.type_id})",
-                    take,
-                    path="$.value",
-                    time=source_time,
-                )
-            )
+            reason = f"{failed.error} (type {failed.type_id})"
+            self._say.quarantine(item.node, failed.raw, reason, take, path="$.value", time=source_time)
         sample = Sample(value, status, source_time, server_time, None if failed is None else failed.error)
         self._sample(handle, item, sample, take)
 
-    def _unread(self, one: Undecoded, take: _Take) -> Draft:
-        take.own += 1
-        return self._quarantine(f"notification of type {one.type_id}", one.raw, one.error, take)
-
-    def _unplaced(self, one: Undecoded, take: _Take) -> Draft:
+    def _unplaced(self, one: Undecoded, take: Taken) -> Draft:
         """Values were said to follow bytes that nobody can read: whose, and whether they were there at all, is not known."""
         since = self._continuity.newest or take.received
         detail = f"{one.missing} values after what could not be read: {one.error}"
         until = max(since, take.received)
         return gap(self._machine, "decode_error", since, until, take.received, possible=True, detail=detail[:500])
 
-    def _sample(self, handle: int, item: Item, sample: Sample, take: _Take) -> None:
+    def _sample(self, handle: int, item: Item, sample: Sample, take: Taken) -> None:
         time = sample.source_time if sample.source_time is not None else (sample.server_time or take.received)
         last = self._continuity.last[handle]
         repeat, since = self._continuity.seen(handle, time, sample.status)
@@ -290,11 +243,11 @@ class Translator:
             take.overflow[item.channel] = (time if last == NEVER else min(last, time), time)
         if item.role == "signal":
             if not repeat:
-                self._signal(item, sample, time, take)
+                self._say.signal(item, sample, time, take)
         elif sample.error is None:
-            self._fact(item, sample, time, repeat, take)
+            self._say.fact(item, sample, time, repeat, take)
 
-    def _unproven(self, item: Item, sample: Sample, span: Span, take: _Take) -> None:
+    def _unproven(self, item: Item, sample: Sample, span: Span, take: Taken) -> None:
         if item.role == "signal":
             take.unproven[item.channel] = span
         elif item.role in ("state", "setup") or (
@@ -302,85 +255,13 @@ class Translator:
         ):
             take.events[item.channel] = span
 
-    def _signal(self, item: Item, sample: Sample, time: int, take: _Take) -> None:
-        value, status = (None, BAD_DECODING) if sample.error is not None else (sample.value, sample.status)
-        server = sample.server_time if sample.server_time != time else None
-        reading, copy = clean(Reading(self._machine, item.name, time, value, status, take.received, server), self._name)
-        take.items.append(reading)
-        if copy is not None:
-            take.items.append(copy)
-        take.own += (copy is not None) + (sample.error is not None)
-
-    def _fact(self, item: Item, sample: Sample, time: int, repeat: bool, take: _Take) -> None:
-        is_bad = sample.status >= BAD
-        if item.role == "state":
-            if item.name == "state" and is_bad:
-                take.changes.append(Change("state", time, "NO_DATA"))  # the server itself has lost the machine
-            elif sample.value is not None or (item.name in COMPANIONS and not is_bad):  # Null: there is none
-                take.changes.append(Change(item.name, time, sample.value))
-        elif item.role == "cycle" and (sample.value is not None or (is_bad and item.name != OPERATION)):
-            self.cycles.value(item, sample, time)
-        elif is_bad or sample.value is None:
-            return  # never written, or worth nothing
-        elif item.role == "trigger":
-            self.cycles.trigger(item, sample.value, time, take.now)
-        elif not repeat:
-            self._setup_or_energy(item, sample, time, take)
-
-    def _setup_or_energy(self, item: Item, sample: Sample, time: int, take: _Take) -> None:
-        try:
-            if item.role == "setup":
-                told = self._slots.take(item.name, time, sample.value)
-                take.items += [setup_draft(self._machine, said, take.received) for said in told]
-                return
-            node = self._source.energy_nodes()[int(item.name)]
-            if isinstance(sample.value, bool) or not isinstance(sample.value, int | float):
-                raise BadField("$.value", sample.value, "a number")
-            said = EnergySaid(medium=node.medium, value=float(sample.value), unit=node.unit)
-            take.items.append(energy_draft(self._machine, said, take.received, time))
-        except BadInput as error:
-            take.items.append(self._refused(item.node, sample.value, error, time, take))
-
-    def _quarantine(self, where: str, raw: bytes, reason: str, take: _Take, **more: Any) -> Draft:
-        more["content_type"] = "application/octet-stream"
-        return quarantined(self._name, self._machine, where, raw, reason, take.received, **more)
-
-    def _refused(self, where: str, value: Any, error: BadInput, time: int, take: _Take) -> Draft:
-        raw = str(value).encode()
-        return refused(self._name, self._machine, where, raw, error, take.received, "text/plain", time)
-
     # ---- a whole message -----------------------------------------------------------------------------------------------
-    def _states(self, take: _Take) -> None:
-        since = 0 if self._is_back else take.received  # a subscription that went on proves that nothing was between
-        told, bad = self._state.take(take.changes, self._continuity.newest or take.received, since)
-        take.items += [state_draft(self._machine, said, take.received) for said in told]
-        if (again := self.returned(take.received)) is not None:
-            take.items.append(again)
-            take.own += 1
-        take.items += [
-            self._refused(f"state.{change.role}", change.value, error, change.time, take) for change, error in bad
-        ]
-
-    def _skew(self, take: _Take) -> None:
-        found = self._clock.sample(take.live, take.received) if take.live != NEVER else None
-        if found is not None:
-            limit = int(self._source.clock_limit * _SECOND)
-            fields = {
-                "source": self._name,
-                "skew": found.skew,
-                "limit": limit,
-                "within": found.within,
-                "step": found.step,
-            }
-            take.items.append(Draft(self._machine, take.received, take.received, ClockSkew, fields))
-            take.own += 1
-
-    def _finish(self, take: _Take) -> None:
+    def _finish(self, take: Taken) -> None:
         items, gaps = self.cycles.finish(take.received, take.now)
         take.items += items
         take.gaps += gaps
 
-    def _result(self, take: _Take) -> Translated:
+    def _result(self, take: Taken) -> Translated:
         gaps = list(take.gaps)
         if (found := breaks(take.unproven, self._signals)) is not None:
             channels = [] if found.whole else found.channels
@@ -392,5 +273,5 @@ class Translator:
         missing = missing_of(gaps, take.unproven, take.overflow)
         return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps), take.gone, missing)
 
-    def _gap(self, cause: str, found: Break, take: _Take, **more: Any) -> Draft:
+    def _gap(self, cause: str, found: Break, take: Taken, **more: Any) -> Draft:
         return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)
