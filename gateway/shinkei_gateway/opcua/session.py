@@ -16,10 +16,11 @@ from asyncua import ua
 from asyncua.client.ua_client import UaClientState, UASocketProtocol
 from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
+from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from shinkei_events.errors import BadInput, NotConnected
+from shinkei_gateway.opcua import old_session
 from shinkei_gateway.opcua.binary import Scope
 from shinkei_gateway.opcua.decode import (
     Message,
@@ -93,10 +94,11 @@ class Session:
                 await client.connect_socket()
                 await client.send_hello()
                 await client.open_secure_channel()
-                self.is_old = remembered is not None and bool(remembered.token) and await self._activate_old(remembered)
+                if remembered is not None and remembered.token:
+                    self.is_old = await old_session.take_up(client, remembered)
                 if not self.is_old:
                     await client.create_session()
-                    await self._activate()
+                    await old_session.activate(client)
                 await self.refresh_namespaces()
                 await self._read_limits()
         except (OSError, TimeoutError, UaError) as error:
@@ -105,40 +107,10 @@ class Session:
         client.uaclient._add_state_listener(self._state_changed)
         self._renewal = asyncio.create_task(self._renew())
 
-    async def _activate(self) -> None:
-        client = self._client
-        await client.activate_session(client._username, client._password, client.user_certificate)
-
-    async def _activate_old(self, remembered: Remembered) -> bool:
-        """ActivateSession with the old token: the server proves nothing by it, the channel has done that (Part 4 §5.7.3)."""
-        client, policy = self._client, self._client.security_policy
-        client.uaclient.session.restore_authentication_token(nodeid_from_binary(Buffer(remembered.token)))
-        client._server_nonce = remembered.nonce  # type: ignore[assignment]
-        client._policy_ids = [
-            ua.UserTokenPolicy(PolicyId=name, TokenType=ua.UserTokenType(kind), SecurityPolicyUri=uri)
-            for name, kind, uri in remembered.policies
-        ]
-        if not policy.peer_certificate:
-            policy.peer_certificate = remembered.certificate
-        try:
-            await self._activate()
-        except TimeoutError:
-            raise
-        except (OSError, UaError, NotConnected):  # the last: the old session's tokens have none for this user
-            remembered.token = b""  # also when the server hangs up: the next attempt begins with a new session
-            client.uaclient.session.reset_authentication_token()
-            client._server_nonce = None
-            return False
-        client.session_timeout = int(remembered.timeout * 1000)
-        return True
-
     def remember(self, into: Remembered) -> None:
         """Write down what `connect` needs to take this session up again."""
-        client = self._client
-        into.token = nodeid_to_binary(client.uaclient.session.authentication_token)
-        into.nonce, into.certificate = client._server_nonce, client.security_policy.peer_certificate
-        into.policies = [(p.PolicyId, int(p.TokenType), p.SecurityPolicyUri) for p in client._policy_ids or []]
-        into.timeout, into.started = client.session_timeout / 1000, self.started
+        old_session.write_down(self._client, into)
+        into.started = self.started
 
     async def _read_limits(self) -> None:
         values = await self._client.uaclient.read_attributes(
