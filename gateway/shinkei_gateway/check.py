@@ -12,9 +12,11 @@ import msgspec
 
 from shinkei_events.errors import NotConnected, RetryAfter
 from shinkei_events.settings import PlantFile, section
-from shinkei_gateway.mqtt.broker_settings import dial
+from shinkei_gateway.mqtt.broker_settings import BrokerSettings, dial
+from shinkei_gateway.mqtt.broker_state import BrokerState, look
+from shinkei_gateway.mqtt.connection import Limits
 from shinkei_gateway.mqtt.dial import connection as connection_of
-from shinkei_gateway.mqtt.limits import promises, shortfalls
+from shinkei_gateway.mqtt.limits import broken, promises, shortfalls
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.opcua.check import clock_problems, clock_skew
 from shinkei_gateway.opcua.monitored import Monitored
@@ -103,15 +105,27 @@ async def _mqtt(source: MqttSource, folder: Path) -> tuple[str, str]:
     try:
         await connection.connect()
         await connection.subscribe([topic.filter for topic in source.topics], source.qos)
-        problems = [*promises(source), *shortfalls(source, connection.limits, kept=False)]
     finally:
         await connection.close()
-    detail = f"{len(source.topics)} topic filters granted"
+    limits, state = await _broker(probe, folder)
+    problems = [*promises(source), *shortfalls(source, limits), *broken(source, state)]
+    detail = f"{len(source.topics)} topic filters granted, {_said(state)}"
     return ("wrong", "; ".join([detail, *problems])) if problems else ("ok", detail)
 
 
+async def _broker(probe: BrokerSettings, folder: Path) -> tuple[Limits, BrokerState]:
+    """What the broker says of itself, to a client that would keep a session."""
+    return await look(dial(probe, folder), time.time_ns)
+
+
+def _said(state: BrokerState) -> str:
+    if not state.is_known:
+        return "the broker says nothing of itself in $SYS: whether it drops what waits cannot be seen"
+    return f"{state.version or 'a broker'}, {'?' if state.dropped is None else state.dropped} messages dropped"
+
+
 async def _sparkplug(source: SparkplugSource, folder: Path) -> tuple[str, str]:
-    """Says no STATE: edge nodes must not believe that a host which only tries is there."""
+    """Says no STATE: edge nodes must not believe that a host which only tries is there. Nothing of theirs waits in the broker (QoS 0)."""
     probe = msgspec.structs.replace(source, client_id=f"{source.client_id}-check")
     connection = connection_of(dial(probe, folder, keep_session=False), lambda: 0)
     wanted = filters(source.group_ids, source.nodes)
@@ -120,7 +134,11 @@ async def _sparkplug(source: SparkplugSource, folder: Path) -> tuple[str, str]:
         await connection.subscribe(wanted, 0)
     finally:
         await connection.close()
-    return "ok", f"{len(wanted)} topic filters granted"
+    limits, state = await _broker(probe, folder)
+    detail = f"{len(wanted)} topic filters granted, {_said(state)}"
+    if source.role == "primary" and limits.retain is False:
+        return "wrong", f"{detail}; the broker retains nothing: nodes that come later do not see the host's STATE"
+    return "ok", detail
 
 
 def _file(source: FileSource, folder: Path) -> tuple[str, str]:

@@ -37,6 +37,11 @@ class Outage:
         """Whether there is no connection."""
         return self._since is not None
 
+    @property
+    def seconds(self) -> float | None:
+        """How long there has been no connection; None when there is one."""
+        return None if self._since is None else self._clock() - self._since
+
     def over(self) -> None:
         """There is a connection (again)."""
         self._since, self.error = None, ""
@@ -70,7 +75,7 @@ class Outage:
         self._look()
 
     def _look(self) -> None:
-        away = None if self._since is None else self._clock() - self._since
+        away = self.seconds
         if self._is_away_told or away is None or away < self._lost_after:
             return
         self._is_away_told = True

@@ -199,6 +199,23 @@ class QueuesShort(Telemetry, frozen=True):
     covers: float
 
 
+class BrokerDropped(Telemetry, frozen=True):
+    """A broker counts messages that it dropped for full queues; whether they were for us it does not say. At most once a minute."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: the broker {url} dropped {count} messages because a queue was full, {total} since its start; "
+        "raise its limits (mosquitto: max_queued_messages)"
+    )
+    metric: ClassVar[str | None] = "shinkei_broker_drops"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    amount: ClassVar[str | None] = "count"
+    source: str
+    url: str
+    count: int
+    total: int
+
+
 class HistoryNotThere(Telemetry, frozen=True):
     """A server does not give its history of a node: the gap stays as it is."""
 

@@ -14,8 +14,9 @@ from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.mqtt.broker_state import BrokerState, told
 from shinkei_gateway.mqtt.connection import Limits, Message
-from shinkei_gateway.mqtt.limits import promises, shortfalls
+from shinkei_gateway.mqtt.limits import broken, forgot, promises, shortfalls
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping, matches, pointer
 from shinkei_gateway.mqtt.settings import MqttSource, TopicMap
@@ -205,3 +206,29 @@ def test_what_devices_did_while_the_gateway_was_down_is_no_data() -> None:
     assert again.away(9_500) == []
     (back,) = again.back(9_600)
     assert (back.time, back.fields["state"]) == (9_600, "EXECUTE")
+
+
+def kept(topic: str, payload: bytes) -> Message:
+    return Message(topic, payload, 0, 0, False, T, True)
+
+
+def test_what_a_broker_publishes_of_itself_is_read_and_nonsense_is_not() -> None:
+    says = [
+        kept("$SYS/broker/version", b"mosquitto version 2.0.11"),
+        kept("$SYS/broker/uptime", b"70 seconds"),
+        kept("$SYS/broker/publish/messages/dropped", b"12"),
+        kept("$SYS/broker/clients/expired", b"1"),
+        kept("$SYS/broker/other", b"5"),
+    ]
+    state = told(BrokerState(), says)
+    assert state == BrokerState("mosquitto version 2.0.11", 70, 12, 1)
+    for nonsense in (b"", b"many", b"\xff\xfe", b"-1", b"1.5", b" "):
+        assert told(state, [kept("$SYS/broker/publish/messages/dropped", nonsense)]).dropped is None
+    assert not told(BrokerState(), []).is_known
+    source = strict({"type": "mqtt", "url": "mqtt://h:1", "client_id": "c", "topics": TOPICS}, MqttSource, "x")
+    assert broken(source, BrokerState()) == broken(source, state._replace(dropped=0, expired=0)) == []
+    dropped, ended = broken(source, state)
+    assert "dropped 12 messages in the 70 s since its start" in dropped
+    assert "ended 1 sessions" in ended
+    assert forgot(state, 60.0) == forgot(state, None) == forgot(BrokerState(), 99.0) == []
+    assert "had not kept our session" in forgot(state, 71.0)[0]

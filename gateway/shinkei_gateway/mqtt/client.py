@@ -235,8 +235,8 @@ def _settle(future: asyncio.Future[bool], value: bool) -> None:
 
 def _limits(properties: Any) -> Limits:
     found = {} if properties is None else properties.json()
-    retain = found.get("RetainAvailable")
+    retain, wildcards = found.get("RetainAvailable"), found.get("WildcardSubscriptionAvailable")
     return Limits(
         found.get("SessionExpiryInterval"), found.get("ReceiveMaximum"), found.get("MaximumQoS"), None if retain is None else bool(retain),
-        found.get("MaximumPacketSize"), found.get("ServerKeepAlive"),
+        found.get("MaximumPacketSize"), found.get("ServerKeepAlive"), None if wildcards is None else bool(wildcards),
     )  # fmt: skip

@@ -66,6 +66,7 @@ class Limits(NamedTuple):
     retain: bool | None = None
     largest_packet: int | None = None
     keepalive: int | None = None
+    wildcards: bool | None = None
 
 
 Retained = Literal["take", "new", "leave"]

@@ -1,11 +1,12 @@
-"""What the broker says of itself (MQTT 5, 3.2.2.3) against what plant.toml promises: where the promise cannot be kept, in words. Pure.
+"""What the broker says of itself (MQTT 5, 3.2.2.3; ``$SYS``) against what plant.toml promises: where it cannot be kept, in words. Pure.
 
 What no broker tells (how many messages it queues for an absent client, whether sessions outlive its restart) stays the operator's
-word: `queue`. Used by ``check --connect`` and by the source's health.
+word: `queue`; that it was not kept can be seen afterwards. Used by ``check --connect`` and by the source's health.
 """
 
 from __future__ import annotations
 
+from shinkei_gateway.mqtt.broker_state import BrokerState
 from shinkei_gateway.mqtt.connection import RECEIVE_MAXIMUM, SESSION_EXPIRY_S, Limits
 from shinkei_gateway.mqtt.settings import MqttSource
 
@@ -27,7 +28,37 @@ def shortfalls(source: MqttSource, limits: Limits, *, kept: bool = True) -> list
         found.append(f"the broker's highest QoS is {limits.maximum_qos}, asked for is {source.qos}")
     if limits.keepalive is not None and limits.keepalive > 2 * source.keepalive:
         found.append(f"the broker sets the keep-alive to {limits.keepalive} s: a dead connection is found that late")
+    if limits.wildcards is False and (
+        named := [topic.filter for topic in source.topics if set(topic.filter) & {"+", "#"}]
+    ):
+        found.append(f"the broker takes no wildcards: {', '.join(named)} cannot be subscribed to")
     return found
+
+
+def broken(source: MqttSource, state: BrokerState) -> list[str]:
+    """What the broker's own counters show: messages it dropped and sessions it forgot, of any client."""
+    found = []
+    since = "" if state.uptime is None else f" in the {state.uptime} s since its start"
+    if state.dropped:
+        found.append(
+            f"the broker dropped {state.dropped} messages{since}, of whichever client, because a queue was full: "
+            + ('queue = "unlimited" is not so; ' if source.queue == "unlimited" else "")
+            + "raise its limits (mosquitto: max_queued_messages, max_queued_bytes; 0 is without limit)"
+        )
+    if state.expired:
+        found.append(
+            f"the broker ended {state.expired} sessions of absent clients{since}: it forgets what is queued in them "
+            "(mosquitto: persistent_client_expiration)"
+        )
+    return found
+
+
+def forgot(state: BrokerState, away: float | None) -> list[str]:
+    """After a lost session: whether the broker was started anew meanwhile and had not kept it. ``away``: s since we last had it, if known."""
+    if away is None or state.uptime is None or state.uptime > away:
+        return []
+    what = "the broker was started again and had not kept our session: its persistence is off, or it saves too rarely"
+    return [f"{what} (mosquitto: persistence true, autosave_interval)"]
 
 
 def promises(source: MqttSource) -> list[str]:

@@ -36,6 +36,8 @@ class Memory:
         self._away: set[str] = set(known.get("away", ()))
         self.had_session: bool = known.get("session", False)
         self.filters: list[str] = list(known.get("filters", []))
+        self.broker: dict[str, Any] = dict(known.get("broker", {}))
+        """`BrokerWatch.state_known`."""
 
     @property
     def machines(self) -> dict[str, int]:
@@ -100,14 +102,17 @@ class Memory:
                     self._states[item.machine] = {name: item.fields.get(name) for name in _TOLD}
                     self._away.discard(item.machine)
 
-    def gaps(self, cause: str, received: int, detail: str, *, possible: bool) -> list[Draft]:
-        """For every machine: readings and events since its last are, or may be, missing."""
+    def gaps(self, cause: str, received: int, detail: str, *, possible: bool, since: int | None = None) -> list[Draft]:
+        """For every machine: readings and events since its last, or since ``since`` when that is earlier, are, or may be, missing."""
         kinds: tuple[Kind, ...] = ("signals", "production")
         return [
-            gap(machine, cause, last, max(last, received), received, possible=possible, detail=detail, kind=kind)
+            gap(
+                machine, cause, last if since is None else min(last, since), max(last, received), received,
+                possible=possible, detail=detail, kind=kind,
+            )
             for machine, last in sorted(self._last.items())
             for kind in kinds
-        ]
+        ]  # fmt: skip
 
     def away(self, received: int, since: int = 0) -> list[Draft]:
         """NO_DATA for every machine whose state was known, from its last word on, or ``since`` then."""
@@ -130,4 +135,5 @@ class Memory:
         return {
             "window": self._window, "unreleased": dict(self._unreleased), "last": dict(self._last), "states": {m: dict(s) for m, s in self._states.items()},
             "away": sorted(self._away), "session": self.had_session, "filters": list(self.filters),
+            "broker": dict(self.broker),
         }  # fmt: skip

@@ -21,9 +21,10 @@ from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
+from shinkei_gateway.mqtt.broker_watch import BrokerWatch, ended
 from shinkei_gateway.mqtt.connection import Connection, Message
 from shinkei_gateway.mqtt.dial import connection as connection_of
-from shinkei_gateway.mqtt.limits import shortfalls
+from shinkei_gateway.mqtt.limits import broken, forgot, shortfalls
 from shinkei_gateway.mqtt.memory import Memory
 from shinkei_gateway.mqtt.payload import Mapping
 from shinkei_gateway.mqtt.settings import MqttSource
@@ -63,6 +64,10 @@ class MqttDevices:
         self._connections = self._values = self._unsure = 0
         self._writing: deque[asyncio.Future[None]] = deque()
         self._shortfalls: list[str] = []
+        self._watch = BrokerWatch(name, settings.url, self._dial, clock, self._broker_dropped, self._memory.broker)
+        self._watching: asyncio.Task[None] | None = None
+        self._forgotten_after: float | None = None
+        self._dropped: tuple[int, int | None] | None = None
 
     def replay(self, record: Quarantined, raw: bytes) -> list[Reading | Draft]:
         """See `Replayable`: a message on its topic, or a value of one."""
@@ -79,12 +84,23 @@ class MqttDevices:
         newest = max(list(self._memory.machines.values()), default=None)
         return {
             "type": "mqtt", "url": self._settings.url, "machines": self.machines(), "connected": not self._outage.is_away,
-            "error": self._outage.error, "values": self._values, "maybe_again": self._unsure, "limits": list(self._shortfalls), "newest": newest, "connections": self._connections,
+            "error": self._outage.error, "values": self._values, "maybe_again": self._unsure, "limits": self._limits(), "newest": newest, "connections": self._connections,
             "skew_s": {machine: watch.skew / 1e9 for machine, watch in list(self._clocks.items())},
         }  # fmt: skip
 
+    def _limits(self) -> list[str]:
+        """Where the broker cannot keep, or has not kept, what plant.toml promises."""
+        watch = self._watch
+        return [*self._shortfalls, *broken(self._settings, watch.state), *forgot(watch.at_start, self._forgotten_after)]
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``. Errors of the connection never leave it."""
+        try:
+            await self._run(stop)
+        finally:
+            await ended(self._watching)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             connection = connection_of(self._dial, self._clock)
             try:
@@ -108,6 +124,8 @@ class MqttDevices:
         began, memory = time.monotonic(), self._memory
         is_present = await connection.connect()
         self._shortfalls = shortfalls(self._settings, connection.limits)
+        # A broker that runs for a shorter time than we were away was started again meanwhile.
+        self._forgotten_after = self._outage.seconds if self._connections and not is_present else None
         await self._tell_gaps(is_present)
         if self._stopped is not None:
             self._tell_away(self._stopped)
@@ -123,6 +141,8 @@ class MqttDevices:
         self._settles_at = time.monotonic() + SETTLE_S
         self._outage.over()
         self._connections += 1
+        await ended(self._watching)
+        self._watching = asyncio.create_task(self._watch.run(), name=f"{self.name} broker")
         detail = "its session was there" if is_present else "with a new session"
         emit(SourceConnected(self.name, self._settings.url, time.monotonic() - began, detail))
 
@@ -156,6 +176,7 @@ class MqttDevices:
             elif connection.lost.done():
                 return connection.lost.result()
             self._keep_alive()
+            await self._tell_dropped()
             if self._settles_at is not None and time.monotonic() >= self._settles_at:
                 self._settles_at = None
                 await self._own(self._memory.back(self._clock()))
@@ -245,6 +266,19 @@ class MqttDevices:
     def _keep_alive(self) -> None:
         for machine, last in self._memory.machines.items():
             self._taker.alive(machine, last)
+        self._memory.broker = self._watch.state_known
+
+    def _broker_dropped(self, count: int, since: int | None) -> None:
+        self._dropped = (count, since)
+
+    async def _tell_dropped(self) -> None:
+        """A promised queue that dropped something did not keep the promise; of a bounded one every absence is told anyway."""
+        if self._dropped is None:
+            return
+        (count, since), self._dropped = self._dropped, None
+        if self._settings.queue == "unlimited":
+            detail = f"the broker dropped {count} messages, of whichever client, because a queue was full"
+            await self._gaps("mqtt_possible", detail, possible=True, since=since)
 
     async def _blocked(self) -> None:
         if self._settings.queue == "bounded" or self._settings.qos == 0:
@@ -252,8 +286,8 @@ class MqttDevices:
                 "mqtt_possible", "nothing was taken for a while; the broker's queue may have overflowed", possible=True
             )
 
-    async def _gaps(self, cause: str, detail: str, *, possible: bool) -> None:
-        await self._own(self._memory.gaps(cause, self._clock(), detail, possible=possible))
+    async def _gaps(self, cause: str, detail: str, *, possible: bool, since: int | None = None) -> None:
+        await self._own(self._memory.gaps(cause, self._clock(), detail, possible=possible, since=since))
 
     async def _own(self, drafts: list[Draft]) -> None:
         if drafts:

@@ -227,8 +227,9 @@ class Decoder:
 
 def limits(found: dict[int, Any]) -> Limits:
     """What a CONNACK's properties say."""
-    retain = found.get(props.RETAIN_AVAILABLE)
+    retain, wildcards = found.get(props.RETAIN_AVAILABLE), found.get(props.WILDCARDS_AVAILABLE)
     return Limits(
         found.get(props.SESSION_EXPIRY), found.get(props.RECEIVE_MAXIMUM), found.get(props.MAXIMUM_QOS),
         None if retain is None else bool(retain), found.get(props.MAXIMUM_PACKET_SIZE), found.get(props.SERVER_KEEP_ALIVE),
+        None if wildcards is None else bool(wildcards),
     )  # fmt: skip
