@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
+
 import msgspec
 
 from shinkei_events.frames import runs_of
@@ -12,11 +15,18 @@ from shinkei_gateway.offered import Draft, Reading
 
 EARLIEST_NS = 7 * 86_400 * 10**9
 LATEST_NS = 3_600 * 10**9
+_TIME, _RECEIVED = itemgetter(Reading._fields.index("time")), itemgetter(Reading._fields.index("received"))
 
 
-def order(item: Reading | Draft) -> tuple[int, int]:
+def in_order(items: list[Reading | Draft]) -> list[Reading | Draft]:
     """By source time (by arrival when that is out of the window); at one instant: context, readings, then what happened."""
-    time = item.time if item.received - EARLIEST_NS <= item.time <= item.received + LATEST_NS else item.received
+    if set(map(type, items)) == {Reading} and _are_within([*map(_TIME, items)], [*map(_RECEIVED, items)]):
+        return sorted(items, key=_TIME)  # the hot path: no call of ours a value
+    return sorted(items, key=_order)
+
+
+def _order(item: Reading | Draft) -> tuple[int, int]:
+    time = item.time if _is_within(item.time, item.received) else item.received
     if isinstance(item, Reading):
         return time, 1
     return time, 0 if item.type is MachineStateChanged or item.type is SetupChanged else 2
@@ -35,18 +45,26 @@ def context_after(context: Context, item: Draft) -> Context:
 
 def columns(stream: StreamId, first: int, run: list[Reading], context: Context, windowed: bool) -> Frame:
     """A frame of ``run`` (not empty). ``windowed``: source times out of the window are flagged as late."""
-    names: dict[str, int] = {}
-    ch = [names.setdefault(reading.channel, len(names)) for reading in run]
-    t0 = run[0].time
-    server = [(r.server_time if r.server_time is not None else r.time) - t0 for r in run]
-    dt = [reading.time - t0 for reading in run]
-    late = (
-        [i for i, r in enumerate(run) if not r.received - EARLIEST_NS <= r.time <= r.received + LATEST_NS]
-        if windowed
-        else []
-    )
+    _, channels, times, values, statuses, received, servers = zip(*run, strict=True)
+    places = {name: at for at, name in enumerate(dict.fromkeys(channels))}
+    t0 = times[0]
+    dt = [time - t0 for time in times]
+    server = dt
+    if servers.count(None) != len(run):
+        server = [(told if told is not None else time) - t0 for told, time in zip(servers, times, strict=True)]
+    late = []
+    if windowed and not _are_within(times, received):
+        late = [at for at, pair in enumerate(zip(times, received, strict=True)) if not _is_within(*pair)]
     return Frame(
-        stream, first, t0, context, list(names), ch, dt, [reading.value for reading in run],
-        runs_of([reading.status for reading in run]), runs_of([reading.received for reading in run]), 0,
-        server_dt=server if server != dt else None, late=late or None,
+        stream, first, t0, context, list(places), list(map(places.__getitem__, channels)), dt, list(values),
+        runs_of(statuses), runs_of(received), 0, server_dt=server if server != dt else None, late=late or None,
     )  # fmt: skip
+
+
+def _is_within(time: int, received: int) -> bool:
+    return received - EARLIEST_NS <= time <= received + LATEST_NS
+
+
+def _are_within(times: Sequence[int], received: Sequence[int]) -> bool:
+    """Whether all of them are, whatever time came with whatever arrival; False leaves it open."""
+    return max(received) - EARLIEST_NS <= min(times) and max(times) <= min(received) + LATEST_NS

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -23,9 +24,9 @@ from shinkei_events.model.numbered import ClockSkew, Gap, Numbered, StreamClosed
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.registry import FRAME, type_of
 from shinkei_gateway.clock_watch import Skews
-from shinkei_gateway.columns import columns, context_after, order
+from shinkei_gateway.columns import columns, context_after, in_order
 from shinkei_gateway.last_values import LastValues
-from shinkei_gateway.offered import Batch, Draft, Reading, gap
+from shinkei_gateway.offered import Batch, Draft, Reading, by_machine, drafts_of, gap
 from shinkei_gateway.ownership import OWNERSHIP, Ownership
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.opening import ENDING
@@ -109,15 +110,12 @@ class Intake:
 
     def _put(self, batch: Batch) -> Future[None]:
         out = _Out()
-        by_machine: dict[str, list[Reading | Draft]] = {}
-        for item in batch.items:
-            by_machine.setdefault(item.machine, []).append(item)
-            if isinstance(item, Draft) and item.type is ClockSkew:
-                out.skews_changed |= self._skews.take(item.machine, item.fields)
-        for machine, items in by_machine.items():
+        for draft in drafts_of(batch.items):
+            if draft.type is ClockSkew:
+                out.skews_changed |= self._skews.take(draft.machine, draft.fields)
+        for machine, items in by_machine(batch.items).items():
             self._started(machine, out)
-            ordered = items if batch.history else sorted(items, key=order)
-            self._take(machine, ordered, batch, out)
+            self._take(machine, items if batch.history else in_order(items), batch, out)
         resume = {} if batch.resume is None else {batch.source: batch.resume}
         if out.context_changed:
             resume[_CONTEXTS] = dict(self._contexts)
@@ -241,22 +239,16 @@ class Intake:
             out.ownership_changed = True
 
     def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:
-        run: list[Reading] = []
         state = self._machine(machine)
         state.last_put = self._clock()
-        for item in items:
-            if isinstance(item, Reading):
-                run.append(item)
-                if len(run) == MAX_VALUES:
-                    self._frame(machine, run, batch, out)
-                    run = []
-                continue
-            if run:
-                self._frame(machine, run, batch, out)
-                run = []
-            self._draft(item, state, batch, out)
-        if run:
-            self._frame(machine, run, batch, out)
+        for kind, group in groupby(items, type):
+            run: list[Any] = list(group)
+            if kind is Reading:
+                for at in range(0, len(run), MAX_VALUES):
+                    self._frame(machine, run[at : at + MAX_VALUES], batch, out)
+            else:
+                for draft in run:
+                    self._draft(draft, state, batch, out)
 
     def _draft(self, item: Draft, state: _Machine, batch: Batch, out: _Out) -> None:
         if item.type is Gap and "id" not in item.fields:

@@ -5,6 +5,8 @@ Values only; numbering is the intake's. Every source makes these.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from shinkei_events.identity import Kind
@@ -47,8 +49,7 @@ class Batch(NamedTuple):
     """What a source took in one go. ``resume``: where the source goes on after a restart, durable together with the items.
 
     ``replay_of``: the items are what a quarantine record was; they change no present context. ``maybe_again``: they may have been taken before, which cannot
-    be proven: they are kept, and marked so.
-    ``replay_of``: the items are what a quarantine record was; they change no present context. ``fills``: the gap that history fills.
+    be proven: they are kept, and marked so. ``fills``: the gap that history fills.
     """
 
     source: str
@@ -58,6 +59,27 @@ class Batch(NamedTuple):
     replay_of: str | None = None
     maybe_again: bool = False
     fills: Filled | None = None
+
+
+def machines_of(items: Iterable[Reading | Draft]) -> list[str]:
+    """The machines, each once, in the order in which they first speak."""
+    return list(dict.fromkeys(map(itemgetter(0), items)))
+
+
+def drafts_of(items: Iterable[Reading | Draft]) -> list[Draft]:
+    """The events among ``items``."""
+    return [item for item in items if type(item) is Draft]
+
+
+def by_machine(items: list[Reading | Draft]) -> dict[str, list[Reading | Draft]]:
+    """What each machine said, in the order given."""
+    machines = machines_of(items)
+    if len(machines) == 1:
+        return {machines[0]: items}
+    found: dict[str, list[Reading | Draft]] = {machine: [] for machine in machines}
+    for item in items:
+        found[item.machine].append(item)
+    return found
 
 
 def gap(machine: str, cause: str, t_from: int, t_to: int, received: int, *, at_least: int = 0, channels: list[str] | None = None,

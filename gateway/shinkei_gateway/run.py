@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -103,7 +104,15 @@ def run(plant: PlantFile, stop: threading.Event, shard: str | None = None) -> No
     if shard is not None and shard not in known:
         raise BadConfig("--shard", shard, f"is none of this gateway's shards: {', '.join(shards)}")
     folder = spool_folder(plant, settings, shard or settings.shard)
+    _collect_seldom()
     asyncio.run(Gateway(plant, settings, shard or settings.shard, folder).run(stop))
+
+
+def _collect_seldom() -> None:
+    """Each message makes thousands of tuples, none of them in a cycle, and none of what is loaded by now ever goes. Measured: looking through them as
+    often as Python does by default is 0.7 of 5.6 µs a value."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class Gateway:

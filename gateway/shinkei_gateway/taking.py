@@ -11,6 +11,7 @@ from shinkei_events.model.numbered import ClockSkew, Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
 from shinkei_gateway.intake import Batch, Draft, Intake
+from shinkei_gateway.offered import drafts_of, machines_of
 from shinkei_gateway.reconcile import Books, Run
 from shinkei_gateway.telemetry import ClockBeyond, GapFound, MessageQuarantined
 
@@ -65,7 +66,7 @@ class Taking:
     def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0, replayed: int = 0,
             source: str = "") -> asyncio.Future[None]:  # fmt: skip
         """See `Taker`. ``replayed`` of the items were in quarantine before; they are booked to ``source`` (else the batch's own)."""
-        machines = {item.machine for item in batch.items}
+        machines = machines_of(batch.items)
         streams = [self._intake.stream(machine, kind) for machine in machines for kind in KINDS]
         before = [self._intake.next_number(stream) for stream in streams]
         future = self._intake.put(batch)
@@ -84,9 +85,8 @@ class Taking:
             offered=offered,
             replayed=replayed,
         )
-        for item in batch.items:
-            if isinstance(item, Draft):
-                _tell(item, batch.source)
+        for draft in drafts_of(batch.items):
+            _tell(draft, batch.source)
         # Shielded: a source that is ended must not cancel what the spool is writing.
         return asyncio.shield(asyncio.wrap_future(future))
 

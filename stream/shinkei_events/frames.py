@@ -6,7 +6,8 @@ order of channel names, which carry no meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -114,19 +115,15 @@ def _flat(runs: Runs) -> Iterator[int]:
             yield code
 
 
-def runs_of(values: list[int]) -> Runs:
+def runs_of(values: Sequence[int]) -> Runs:
     """Run lengths of a column.
 
     >>> runs_of([7, 7, 0])
     [(2, 7), (1, 0)]
     """
-    runs: Runs = []
-    for value in values:
-        if runs and runs[-1][1] == value:
-            runs[-1] = (runs[-1][0] + 1, value)
-        else:
-            runs.append((1, value))
-    return runs
+    if values and values.count(values[0]) == len(values):
+        return [(len(values), values[0])]
+    return [(len(list(same)), value) for value, same in groupby(values)]
 
 
 def _runs_from(runs: Runs, skip: int) -> Runs:

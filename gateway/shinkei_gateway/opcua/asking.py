@@ -23,6 +23,7 @@ from shinkei_gateway.quality import BAD
 NODES_A_CALL = 200
 """At most: a call must not hold up the server's other work."""
 _BROWSE_RESPONSE, _BROWSE_NEXT_RESPONSE = "i=530", "i=536"
+_BINARY = ua.QualifiedName()
 _NAMES_ONLY = ua.BrowseResultMask.BrowseName
 
 
@@ -57,8 +58,9 @@ async def read(asks: Asks, structures: Structures, wanted: Sequence[tuple[str, i
     for at in range(0, len(wanted), step):
         part = wanted[at : at + step]
         request = ua.ReadRequest()
+        ids = {node: _node(asks, node) for node in dict.fromkeys(node for node, _ in part)}
         request.Parameters.NodesToRead = [
-            ua.ReadValueId(NodeId=_node(asks, node), AttributeId=attribute) for node, attribute in part
+            ua.ReadValueId(NodeId=ids[node], AttributeId=attribute, DataEncoding=_BINARY) for node, attribute in part
         ]
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
         result, values, _ = decode_read_response(await asks.answer(request), structures)

@@ -48,6 +48,7 @@ class Signals:
         self._name, self._settings, self._items, self._taker, self._clock = name, settings, items, taker, clock
         self._key = f"{name}@signals"
         self._told = Told(name, settings.machine, taker.resume(self._key))
+        self._is_kept = True
         self._hopeless: set[str] = set()
         self.structures = Structures([])
 
@@ -85,6 +86,7 @@ class Signals:
         async for part in describe(asks, self.structures, list(by_node)):
             await self._tell([(handle, one) for one in part for handle in by_node[one.node]], revised)
             await asyncio.sleep(PAUSE_S)
+        await self._keep()
 
     async def _tell(self, part: list[tuple[int, Description]], revised: Mapping[int, Wish]) -> None:
         found = []
@@ -94,8 +96,14 @@ class Signals:
             found.append((self._items[handle].name, description, made))
         drafts = self._told.take(found, self._clock())
         if drafts:
-            batch = Batch(self._key, [*drafts], self._told.state())
-            await self._taker.put(batch, own=len(drafts), source=self._name)
+            self._is_kept = False
+            await self._taker.put(Batch(self._key, [*drafts]), own=len(drafts), source=self._name)
+
+    async def _keep(self) -> None:
+        """Remember what was told: once for all nodes, as it is as long as they are many. What was told and not kept is told again."""
+        if not self._is_kept:
+            await self._taker.put(Batch(self._key, [], self._told.state()), source=self._name)
+            self._is_kept = True
 
     async def _learn(self, asks: Asks) -> None:
         """Definitions of structures that were met in values. One that the server does not offer is asked for once."""
