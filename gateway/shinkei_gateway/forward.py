@@ -27,6 +27,8 @@ from shinkei_gateway.spool.spool import Cursor, Spool
 __all__ = ["CREDIT_BYTES", "Forwarder", "Missing", "Send"]
 
 FRAME_AGE_NS = 100_000_000
+CATCHING_UP_NS = 10**9
+"""What was received longer ago is no live value any more."""
 CREDIT_BYTES = 3 * 1024 * 1024
 FLIGHT_BYTES = 32 * 1024 * 1024
 """Sent and not acknowledged by the log, at most and one batch more. Half of what the Kafka client holds: what it refuses is read from disk again."""
@@ -56,6 +58,7 @@ class Forwarder:
         """Whether the last `poll` ended for its budget, with something left to read."""
         self._last: tuple[Cursor, tuple[Batch, Cursor]] | None = None
         self.log_id: str | None = None
+        self._ahead: int | None = None
         for name in spool.streams():
             self._stream(name)
 
@@ -166,8 +169,10 @@ class Forwarder:
         return found
 
     # ---- what it does ------------------------------------------------------------------------------------------------
-    def poll(self, now: int, budget: int = 64) -> list[Send]:
-        """Records to produce now, at most about ``budget`` batches read. ``now``: any monotonic ns."""
+    def poll(self, now: int, budget: int = 64, wall: int | None = None) -> list[Send]:
+        """Records to produce now, at most about ``budget`` batches read. ``now``: any monotonic ns. ``wall``: ns UTC, so that what a reading has waited on
+        its way to the disk counts towards the age of its frame; None: it does not."""
+        self._ahead = None if wall is None else wall - now
         sends: list[Send] = []
         moved = True
         while moved and budget > 0:
@@ -286,8 +291,15 @@ class Forwarder:
             return
         if not stream.takes(event, len(payload)):
             self._flush(stream, sends)
-        if stream.add(event, len(payload), now):
+        if stream.add(event, len(payload), now - self._waited(event, now)):
             self._flush(stream, sends)
+
+    def _waited(self, frame: Frame, now: int) -> int:
+        """ns since the frame's first reading was received; none where that is long ago (catching up, in big frames) or the clock was set."""
+        if self._ahead is None or not frame.received:
+            return 0
+        waited = now + self._ahead - frame.received[0][1]
+        return waited if 0 < waited < CATCHING_UP_NS else 0
 
     def _mark(self, stream: Sending, end: int) -> GapMark:
         name = str(stream.id)

@@ -127,7 +127,7 @@ class KafkaLink:
             self._alive()
             await self._read(reader, log)
             await self._standing.settle()
-            sends = self._forwarder.poll(time.monotonic_ns())
+            sends = self._forwarder.poll(time.monotonic_ns(), wall=time.time_ns())
             sends += self._forwarder.quiet(self._intake.quiet_frames())
             held_up = [send for send in sends if not self._produce(producer, send)]
             self._show(producer)

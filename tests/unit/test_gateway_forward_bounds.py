@@ -76,3 +76,14 @@ def test_going_back_into_records_that_count_as_one_leaves_those_below_on_their_w
     assert stream.out[-1] == (2 * OUT_MOST, 0)
     stream.go_back(OUT_MOST)
     assert not stream.out
+
+
+def test_what_a_reading_waited_on_its_way_to_the_disk_counts_towards_the_age_of_its_frame(tmp_path: Path) -> None:
+    age, ms = 10_000_000, 1_000_000
+    for waited, sent_after in ((4 * ms, 6 * ms), (30 * ms, 0), (-4 * ms, age), (2 * 10**9, age)):
+        forwarder = Forwarder(filled(tmp_path / str(waited), 1), credit=None, frame_age=age)
+        assert bool(forwarder.poll(5, wall=T + waited)) == (sent_after == 0)
+        if sent_after:
+            assert not forwarder.poll(5 + sent_after - 1, wall=T + waited + sent_after - 1)
+            assert forwarder.due == 5 + sent_after
+            assert forwarder.poll(5 + sent_after, wall=T + waited + sent_after)
