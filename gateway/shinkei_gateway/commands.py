@@ -12,7 +12,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from shinkei_events.codec import encode
 from shinkei_events.errors import NotConnected, ShinkeiError
@@ -33,14 +33,20 @@ Action = Callable[[Command], Awaitable[dict[str, Any]]]
 """Carries out a command; returns its result, raises `NotConnected` when a peer is away and another `ShinkeiError` to refuse."""
 
 
+class SendsAgain(Protocol):
+    """Sends a stream again; returns the reply's result, raises a `ShinkeiError` to refuse."""
+
+    def __call__(self, request: SendAgain, /, *, is_recorder: bool) -> dict[str, Any]: ...
+
+
 class Commands:
     """One per shard. ``answered``: ids of commands that are done, and ``keep`` makes the list durable; ``issuers``: parts that may ask.
 
-    ``send_again`` is carried out at once: the recorder waits for it.
+    ``send_again`` (``is_recorder``: a recorder asks, not a person) is carried out at once: the recorder waits for it.
     """
 
     def __init__(self, gateway: str, shard: str, actions: dict[type, Action], *, answered: Iterable[str], keep: Callable[[list[str]], object],
-                 send_again: Callable[[SendAgain], object], concerns: Callable[[Command], bool] = lambda _command: True,
+                 send_again: SendsAgain, concerns: Callable[[Command], bool] = lambda _command: True,
                  issuers: Iterable[str] = ISSUERS, clock: Callable[[], int] = time.time_ns) -> None:  # fmt: skip
         self._gateway, self._shard, self._actions = gateway, shard, actions
         self._answered, self._keep, self._send_again = list(answered), keep, send_again
@@ -63,8 +69,7 @@ class Commands:
         if refused is not None:
             self._answer(command, *refused)
         elif isinstance(command.request, SendAgain):
-            self._send_again(command.request)
-            self._answer(command, "done")
+            self._answer(command, *self._do_again(command, command.request))
         else:
             self._under_way.add(command.id)
             self._waiting.append(command)
@@ -97,6 +102,12 @@ class Commands:
         if not isinstance(command.request, SendAgain) and type(command.request) not in self._actions:
             return "refused", f"this gateway has no {type(command.request).__name__}"
         return None
+
+    def _do_again(self, command: Command, request: SendAgain) -> tuple[Outcome, str, dict[str, Any]]:
+        try:
+            return "done", "", self._send_again(request, is_recorder=command.issuer.startswith("store/"))
+        except ShinkeiError as error:
+            return "refused", str(error), {}
 
     async def _work(self) -> None:
         while self._waiting:

@@ -146,6 +146,28 @@ class Forwarder:
         if number < found.sent:
             self._go_back(found, number)
 
+    def on_asked_again(self, stream: StreamId, number: int) -> tuple[StreamId, int, int, int]:
+        """A person wants ``stream`` (empty epoch: the one written now) again from ``number`` on. Returns which, from where it follows, its
+        next number, and the next to be recorded.
+
+        What is on record is left out: it is read there, and the recorder's next report would move the pointer over it. Raises `BadInput`
+        for a stream that is not here and for numbers that are not: going back to them would only tell a gap that is none.
+        """
+        stream = stream if stream.epoch else StreamId(self._spool.epoch, stream.machine, stream.kind)
+        name = str(stream)
+        end = self._ends().get(name)
+        if end is None:
+            raise BadInput(f"{name}: this gateway has no such stream")
+        if not FIRST_NUMBER <= number <= end:
+            raise BadInput(f"{name}: {number} is none of its numbers, which go from {FIRST_NUMBER} to {end - 1}")
+        found = self._stream(name)
+        start, oldest = max(number, found.recorded), self._spool.oldest(name)
+        if start < oldest:
+            raise BadInput(f"{name}: the spool has its numbers from {oldest} on, asked for was {number}")
+        if start < found.sent:
+            self._go_back(found, start)
+        return stream, start, end, found.recorded
+
     def delivered(self, ticket: int, offset: int) -> None:
         """The log has acknowledged a record and keeps it at ``offset``."""
         if (found := self._landed(ticket)) is not None:

@@ -249,9 +249,16 @@ class KafkaLink:
         ahead = self._forwarder.on_progress(event.partition, event.streams, kinds_of(event.topic), position)
         self._standing.on_progress(event, ahead)
 
-    def _again(self, request: SendAgain) -> None:
-        emit(SentAgain(str(request.stream), request.number))
-        self._forwarder.on_send_again(request.stream, request.number)
+    def _again(self, request: SendAgain, *, is_recorder: bool) -> dict[str, Any]:
+        """The recorder knows what it misses; who else asks gets what is not on record. Raises `BadInput`."""
+        if is_recorder:
+            emit(SentAgain(str(request.stream), request.number))
+            self._forwarder.on_send_again(request.stream, request.number)
+            return {}
+        stream, start, end, recorded = self._forwarder.on_asked_again(request.stream, request.number)
+        emit(SentAgain(str(stream), start))
+        self.wake()
+        return {"stream": str(stream), "from": start, "next": end, "recorded": recorded}
 
     def _reply(self, producer: Producer) -> None:
         """What is said beside the streams."""

@@ -63,6 +63,7 @@ from shinkei_gateway.shards import (
     credit_of,
     forgotten,
     left_behind,
+    of_epoch,
     part_name,
     session_file,
     spool_folder,
@@ -271,7 +272,8 @@ class Gateway:
 
     # ---- commands --------------------------------------------------------------------------------------------------------
     def _concerns(self, command: Command) -> bool:
-        return concerns(command.request, self._settings, self._shard, self._sources.get, self._spool.streams())
+        request = of_epoch(command.request, self._spool.epoch)
+        return concerns(request, self._settings, self._shard, self._sources.get, self._spool.streams())
 
     async def _apply(self, _command: Command) -> dict[str, Any]:
         """Waits a while only: with a full disk a reload ends when there is room, and room comes by sending, which goes on here."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
+import msgspec
+
 from shinkei_events.identity import FIRST_NUMBER, StreamId
 from shinkei_events.model.progress import Apply, Replay, Request, SendAgain
 from shinkei_events.settings import PlantFile
@@ -70,6 +72,13 @@ def address_of(settings: GatewaySettings, shard: str) -> str:
 def credit_of(settings: GatewaySettings) -> int:
     """The bytes a partition that one shard may have under way on the embedded log: all writers share what it can hold."""
     return CREDIT_BYTES // (settings.writers or len(shards_of(settings)))
+
+
+def of_epoch(request: Request, epoch: str) -> Request:
+    """``request``; where it asks for a stream and names no epoch, of the one that this shard writes now."""
+    if not isinstance(request, SendAgain) or request.stream.epoch:
+        return request
+    return msgspec.structs.replace(request, stream=msgspec.structs.replace(request.stream, epoch=epoch))
 
 
 def concerns(

@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 from shinkei_events.ask import ask
+from shinkei_events.kafka import find_log
 from shinkei_events.model.progress import Browse, Preview
 from shinkei_events.settings import load_plant
 from tests.support.counting_machine import URI, CountingMachine, MachineThread, settings
 from tests.support.gateway_site import write_site
 from tests.support.kafka import KafkaNode
+from tests.support.log_reader import LogReader
 from tests.support.parts import PartProcess, environment, shinkei
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
@@ -73,4 +75,40 @@ def test_preview_and_browse_over_the_log(tmp_path: Path, kafka: KafkaNode) -> No
             ((refused,),) = ask(plant, "gw-test", "plant/x", [Preview(source="m1", nodes=["i=2258"])], wait=120)
             assert (refused.outcome, time.monotonic() - began < 100) == ("refused", True)
         finally:
+            gateway.stop()
+
+
+def test_send_again_from_a_number(tmp_path: Path, kafka: KafkaNode) -> None:
+    machine = CountingMachine(free_port())
+    site = write_site(tmp_path, {"m1": settings(machine.url)}, bootstrap=kafka.bootstrap)
+
+    def again(*words: str) -> tuple[int, str, str]:
+        where = ("--config", str(site), "--dir", str(tmp_path), "--format", "json")
+        done = subprocess.run(
+            shinkei("gateway", "send-again", *words, *where),
+            capture_output=True, text=True, timeout=180, env=environment(), check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    gateway = PartProcess("gateway", site, tmp_path)
+    with MachineThread(machine) as line:
+        gateway.start()
+        reader = LogReader(find_log(load_plant(site, tmp_path)))
+        try:
+            eventually(lambda: (found := gateway.health()) and found["details"]["sources"]["m1"]["connected"], 30)
+            line.write()
+            eventually(lambda: machine.count > 10, 30)
+            line.rest()
+            reader.read(lambda seen: seen.readings("M1", "t0") and seen.readings("M1", "t0")[-1][1] == machine.count)
+            before = reader.repeats
+            code, text, _ = again("M1", "--from", "3", "--wait", "60")
+            (row,) = json.loads(text)
+            assert (code, row["from"], row["asked"]) == (0, 3, 3)
+            assert row["numbers"] == row["to"] - 2 > 10
+            reader.read(lambda seen: seen.repeats > before)
+            code, _, said = again("M9", "--from", "1", "--wait", "60")
+            assert (code, "no such stream" in said) == (1, True)
+            assert reader.holes == {}
+        finally:
+            reader.close()
             gateway.stop()

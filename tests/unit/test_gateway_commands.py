@@ -32,11 +32,17 @@ class Bench:
         self, action: Callable[[Command], Awaitable[dict[str, Any]]], answered: list[str] | None = None
     ) -> None:
         self.kept: list[list[str]] = []
-        self.again: list[SendAgain] = []
+        self.again: list[tuple[SendAgain, bool]] = []
         self.commands = Commands(
-            "gw", "0", {Preview: action}, answered=answered or [], keep=self.kept.append, send_again=self.again.append, clock=lambda: NOW
+            "gw", "0", {Preview: action}, answered=answered or [], keep=self.kept.append, send_again=self.send_again, clock=lambda: NOW
         )  # fmt: skip
         self.replies: list[tuple[str, str, str | None]] = []
+
+    def send_again(self, request: SendAgain, *, is_recorder: bool) -> dict[str, Any]:
+        if request.number < 1:
+            raise BadInput("no such number")
+        self.again.append((request, is_recorder))
+        return {"from": request.number}
 
     async def answers(self, count: int) -> list[tuple[str, str, str | None]]:
         def come() -> bool:
@@ -96,9 +102,21 @@ def test_send_again_does_not_wait_for_a_slow_command() -> None:
         bench.commands.take(command("slow"))
         await asyncio.sleep(0)
         bench.commands.take(command("urgent", SendAgain(stream=STREAM, number=7), issuer="store/recorder"))
-        assert [again.number for again in bench.again] == [7]
+        bench.commands.take(command("person", SendAgain(stream=STREAM, number=8)))
+        assert [(again.number, is_recorder) for again, is_recorder in bench.again] == [(7, True), (8, False)]
         held.set()
-        assert [found[0] for found in await bench.answers(2)] == ["urgent", "slow"]
+        assert [found[0] for found in await bench.answers(3)] == ["urgent", "person", "slow"]
+
+    asyncio.run(test())
+
+
+def test_send_again_is_answered_with_what_follows_or_refused() -> None:
+    async def test() -> None:
+        bench = Bench(fine)
+        bench.commands.take(command("right", SendAgain(stream=STREAM, number=8)))
+        bench.commands.take(command("wrong", SendAgain(stream=STREAM, number=0)))
+        found = {reply.command: (reply.outcome, reply.result, reply.error) for reply in bench.commands.replies()}
+        assert found == {"right": ("done", {"from": 8}, None), "wrong": ("refused", {}, "no such number")}
 
     asyncio.run(test())
 

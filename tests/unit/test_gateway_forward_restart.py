@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shinkei_events.codec import encode
+from shinkei_events.errors import BadInput
 from shinkei_events.identity import StreamId
 from shinkei_events.model.frame import Frame
 from shinkei_events.model.progress import Recorded
@@ -59,3 +60,34 @@ def test_a_restarted_gateway_sends_what_is_left_without_resting(
     assert reads < 2 * BATCHES
     forwarder.poll(0)
     assert not forwarder.has_more
+
+
+def test_a_person_gets_again_what_is_not_on_record_and_never_a_gap_that_is_none(tmp_path: Path) -> None:
+    stream = StreamId(EPOCH, "OP20", "signals")
+    forwarder = Forwarder(filled(tmp_path, stream), credit=None, frame_age=0)
+    forwarder.on_log("log")
+
+    def polled() -> list[tuple[int, int]]:
+        sends = forwarder.poll(0)
+        while forwarder.has_more:
+            sends += forwarder.poll(0)
+        return [(send.first, send.end) for send in sends]
+
+    assert sum(end - first for first, end in polled()) == BATCHES
+    now = StreamId("", "OP20", "signals")
+    assert forwarder.on_asked_again(now, 290) == (stream, 290, BATCHES + 1, 1)
+    assert next(first for first, _ in polled()) == 290
+    forwarder.on_progress(partition_of("OP20"), [Recorded(stream, 200)], ("signals",))
+    assert forwarder.on_asked_again(stream, 2) == (stream, 200, BATCHES + 1, 200)
+    assert next(first for first, _ in polled()) == 200
+    assert forwarder.on_asked_again(stream, BATCHES + 1)[1] == BATCHES + 1
+    assert polled() == []
+    unknown = StreamId(EPOCH, "OP21", "signals")
+    for asked, number, why in (
+        (unknown, 1, "no such"),
+        (stream, 0, "from 1 to 300"),
+        (stream, BATCHES + 2, "none of its"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            forwarder.on_asked_again(asked, number)
+    assert (polled(), forwarder.missing, str(unknown) in forwarder.state()) == ([], [], False)

@@ -40,7 +40,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SendAgain(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="send_again"):
-    """Send ``stream`` again from ``number`` on."""
+    """Send ``stream`` again from ``number`` on. An empty epoch: the one that the gateway writes now."""
 
     stream: StreamId
     number: int

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from shinkei_cli.commands import gateway_browse, gateway_preview, gateway_quarantine, gateway_reload, gateway_trust
+from shinkei_cli.commands import (
+    gateway_browse,
+    gateway_preview,
+    gateway_quarantine,
+    gateway_reload,
+    gateway_send_again,
+    gateway_trust,
+)
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, NOT_THERE
 from shinkei_cli.output import add_format, print_rows
@@ -40,6 +47,7 @@ def register(subparsers: Subparsers) -> None:
     gateway_reload.register(commands)
     gateway_browse.register(commands)
     gateway_preview.register(commands)
+    gateway_send_again.register(commands)
     gateway_trust.register(commands)
 
 
