@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.crypto.security_policies import SecurityPolicyNone
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -115,11 +116,19 @@ def test_a_password_is_encrypted_for_the_server_also_without_a_secure_channel(tm
         trusted(tmp_path, machine)
         await connect(tmp_path, machine, security="none", **user)
 
+    async def no_certificate_in_the_session() -> None:
+        trusted(tmp_path, machine)
+        nothing = property(lambda _policy: None, lambda _policy, _value: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(SecurityPolicyNone, "host_certificate", nothing, raising=False)
+            await connect(tmp_path, machine, security="none", **user)
+
     async def in_the_clear() -> None:
         with pytest.raises(refusal.TokenNotOffered, match="protects too little"):
             await connect(tmp_path, plain, security="none", **user)
 
     check(machine, encrypted)
+    check(machine, no_certificate_in_the_session)  # as open62541 does where the channel has no security
     check(plain, in_the_clear)
 
 

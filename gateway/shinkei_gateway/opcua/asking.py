@@ -7,6 +7,7 @@ One call at a time: an S7-1500 counts its limits over all calls that are outstan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from asyncua import ua
@@ -16,12 +17,15 @@ from shinkei_events.errors import BadInput
 from shinkei_gateway.opcua import binary
 from shinkei_gateway.opcua.binary import Scope, guarded
 from shinkei_gateway.opcua.decode import decode_read_response, response_header
+from shinkei_gateway.opcua.parts import in_parts
 from shinkei_gateway.opcua.runs import Item
 from shinkei_gateway.opcua.structures import Structures
 from shinkei_gateway.quality import BAD
 
 NODES_A_CALL = 200
 """At most: a call must not hold up the server's other work."""
+NO_TIME = datetime(1601, 1, 1, tzinfo=UTC)
+"""Of a field that is left out: 0 on the wire (Part 6 §5.2.2.5)."""
 _BROWSE_RESPONSE, _BROWSE_NEXT_RESPONSE = "i=530", "i=536"
 _BINARY = ua.QualifiedName()
 _NAMES_ONLY = ua.BrowseResultMask.BrowseName
@@ -53,10 +57,8 @@ async def read(asks: Asks, structures: Structures, wanted: Sequence[tuple[str, i
 
     Raises `NotConnected`, and `BadInput` for an answer that cannot be read at all.
     """
-    found: list[Item] = []
-    step = min(NODES_A_CALL, asks.limits.get("reads", NODES_A_CALL))
-    for at in range(0, len(wanted), step):
-        part = wanted[at : at + step]
+
+    async def some(part: Sequence[tuple[str, int]]) -> list[Item]:
         request = ua.ReadRequest()
         ids = {node: _node(asks, node) for node in dict.fromkeys(node for node, _ in part)}
         request.Parameters.NodesToRead = [
@@ -68,27 +70,29 @@ async def read(asks: Asks, structures: Structures, wanted: Sequence[tuple[str, i
             raise BadInput(
                 f"a read of {len(part)} attributes was answered with status {result:#010x} and {len(values)} values"
             )
-        found += values
-    return found
+        return values
+
+    return await in_parts(wanted, asks.limits, "reads", some, most=NODES_A_CALL)
 
 
 async def browse(asks: Asks, nodes: Sequence[str], reference: str, *, inverse: bool = False) -> list[list[Reference]]:
     """What each node refers to by references of exactly this type. Raises as `read` does."""
-    found: list[list[Reference]] = []
-    step = min(NODES_A_CALL, asks.limits.get("browses", NODES_A_CALL))
     direction = ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward
-    for at in range(0, len(nodes), step):
+
+    async def some(part: Sequence[str]) -> list[list[Reference]]:
         request = ua.BrowseRequest()
+        request.Parameters.View = whole_address_space()
         request.Parameters.NodesToBrowse = [
             ua.BrowseDescription(
                 NodeId=_node(asks, node), BrowseDirection=direction, ReferenceTypeId=ua.NodeId.from_string(reference),
                 IncludeSubtypes=False, NodeClassMask=0, ResultMask=_NAMES_ONLY,
             )
-            for node in nodes[at : at + step]
+            for node in part
         ]  # fmt: skip
         answers = _browsed(asks, await asks.answer(request), _BROWSE_RESPONSE)
-        for references, point in answers:
-            found.append(references + await _rest(asks, point))
+        return [references + await _rest(asks, point) for references, point in answers]
+
+    found = await in_parts(nodes, asks.limits, "browses", some, most=NODES_A_CALL)
     if len(found) != len(nodes):
         raise BadInput(f"{len(nodes)} nodes were browsed and {len(found)} were answered")
     return found
@@ -103,6 +107,11 @@ async def _rest(asks: Asks, point: bytes) -> list[Reference]:
         point = answers[0][1] if answers and answers[0][1] != point else b""
         found += [reference for references, _ in answers for reference in references]
     return found
+
+
+def whole_address_space() -> ua.ViewDescription:
+    """No view (Part 4 §7.44). The library's own bears the time of now, and servers without views refuse what is not null (async-opcua)."""
+    return ua.ViewDescription(Timestamp=NO_TIME)
 
 
 def _node(asks: Asks, node: str) -> ua.NodeId:

@@ -10,11 +10,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from asyncua import ua
-from asyncua.client.client import Client
 from asyncua.crypto import security_policies as library
-from asyncua.ua.uaerrors import BadTcpEndpointUrlInvalid, UaError, UaStatusCodeError
+from asyncua.ua.uaerrors import BadSecurityPolicyRejected, BadTcpEndpointUrlInvalid, UaError, UaStatusCodeError
 
 from shinkei_events.errors import NotConnected
+from shinkei_gateway.opcua.channel import ChannelClient
 from shinkei_gateway.opcua.refusal import EndpointNotOffered, TokenNotOffered
 from shinkei_gateway.opcua.why import why
 
@@ -49,14 +49,19 @@ async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  #
     """
     try:
         try:
-            return await Client(url, timeout=timeout).connect_and_get_server_endpoints()
+            return await ChannelClient(url, timeout=timeout).connect_and_get_server_endpoints()
         except ConnectionRefusedError:
             raise
         except (BadTcpEndpointUrlInvalid, ConnectionError):
-            found = Client(f"{url.rstrip('/')}/discovery", timeout=timeout)
+            found = ChannelClient(f"{url.rstrip('/')}/discovery", timeout=timeout)
             return await found.connect_and_get_server_endpoints()
     except UaStatusCodeError as error:
-        raise NotConnected(f"the server does not list its endpoints: {ua.StatusCode(error.code).name}") from error
+        said = f"the server does not list its endpoints: {ua.StatusCode(error.code).name}"
+        if isinstance(error, BadSecurityPolicyRejected):
+            raise EndpointNotOffered(
+                f"{said}; switch on that it tells them without security (Part 4 §5.5.4)"
+            ) from error
+        raise NotConnected(said) from error
     except (OSError, TimeoutError, UaError) as error:
         raise NotConnected(why(error)) from error
 

@@ -6,13 +6,14 @@ Calls go one after the other: an S7-1500 counts its limit of items over all call
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from shinkei_gateway.opcua.parts import NOT_DONE, in_parts
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.remembered import Remembered, Revised
 from shinkei_gateway.opcua.session import Session
@@ -54,13 +55,14 @@ class Monitored:
                 wanted.append((handle, session.resolve(self._items[handle].node)))
             except KeyError:
                 self.refused[handle] = NO_NAMESPACE
-        watched: list[int] = []
-        step = session.limits["items"]
-        for at in range(0, len(wanted), step):
-            watched += await self._create(session, subscription, wanted[at : at + step])
-        return watched
 
-    async def _create(self, session: Session, subscription: int, part: list[tuple[int, ua.NodeId]]) -> list[int]:
+        async def create(part: Sequence[tuple[int, ua.NodeId]]) -> list[int]:
+            return await self._create(session, subscription, part)
+
+        # Only what was refused before anything was done is asked for again: an item made twice would tell everything twice.
+        return await in_parts(wanted, session.limits, "items", create, codes=NOT_DONE)
+
+    async def _create(self, session: Session, subscription: int, part: Sequence[tuple[int, ua.NodeId]]) -> list[int]:
         request = ua.CreateMonitoredItemsRequest()
         request.Parameters = ua.CreateMonitoredItemsParameters(
             SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Both,
@@ -82,10 +84,16 @@ class Monitored:
         """These nodes are not there any more: their items are deleted, and the nodes are tried again like refused ones."""
         ids = [self.revised.pop(handle).item for handle in handles if handle in self.revised]
         self.refused |= dict.fromkeys(handles, reason)
-        if ids:
+
+        async def delete(part: Sequence[int]) -> list[None]:
             request = ua.DeleteMonitoredItemsRequest()
-            request.Parameters = ua.DeleteMonitoredItemsParameters(SubscriptionId=subscription, MonitoredItemIds=ids)
+            request.Parameters = ua.DeleteMonitoredItemsParameters(
+                SubscriptionId=subscription, MonitoredItemIds=list(part)
+            )
             await session.call(request, ua.DeleteMonitoredItemsResponse)
+            return []
+
+        await in_parts(ids, session.limits, "items", delete)
 
     async def watch_model(self, session: Session, subscription: int) -> bool:
         """Be told when nodes come and go (GeneralModelChangeEvent, Part 3 §9.32); False when the server does not offer it."""

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlparse
 
 from asyncua import ua
-from asyncua.client.client import Client
 from asyncua.crypto import security_policies as library
 from asyncua.ua.ua_binary import Primitives
 from asyncua.ua.uaerrors import UaError
@@ -19,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from shinkei_gateway.opcua.channel import ChannelClient
 from shinkei_gateway.opcua.endpoints import token_policy
 
 MIN_NONCE = 32
@@ -33,7 +33,7 @@ _ENCRYPTION = {
 """How a policy encrypts (Part 7 §6.6); the others that are taken here do as `_SHA1`. A block of OAEP loses 2 bytes and twice its hash."""
 
 
-class SecureClient(Client):
+class SecureClient(ChannelClient):
     """``is_stale``: whether another certificate of ours should be used from now on; asked when the channel is renewed.
 
     ``expected``: the server's certificate (DER) where the channel does not prove it: a password is encrypted for no other.
@@ -64,8 +64,13 @@ class SecureClient(Client):
         self, username: str | None = None, password: str | None = None, certificate: Any = None
     ) -> ua.ActivateSessionResult:
         """As the user that was set, unless another is given. Raises `TokenNotOffered` rather than send a password unprotected."""
-        if self.expected is not None and self.security_policy.peer_certificate != self.expected:
+        shown = self.security_policy.peer_certificate
+        if self.expected is not None and shown and shown != self.expected:
             raise UaError("the server shows another certificate in the session than in its endpoints")
+        if (
+            self.expected is not None
+        ):  # open62541 shows none in a session without security, and takes passwords for its own
+            self.security_policy.peer_certificate = self.expected
         return await super().activate_session(
             username or self._username, password or self._password, certificate or self.user_certificate
         )

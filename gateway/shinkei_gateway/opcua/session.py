@@ -21,6 +21,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from shinkei_events.errors import BadInput, NotConnected
 from shinkei_gateway.opcua import old_session
+from shinkei_gateway.opcua.asking import whole_address_space
 from shinkei_gateway.opcua.binary import Scope
 from shinkei_gateway.opcua.decode import (
     Message,
@@ -29,6 +30,7 @@ from shinkei_gateway.opcua.decode import (
     decode_read_response,
     decode_republish_response,
 )
+from shinkei_gateway.opcua.parts import in_parts
 from shinkei_gateway.opcua.remembered import Remembered
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.secure_client import SecureClient
@@ -38,11 +40,12 @@ from shinkei_gateway.opcua.why import why
 CALL_LIMIT = 500
 """Items a call where the server does not say what it takes."""
 LIFETIME_S = 600.0
-_LIMITS = {"i=11714": "items", "i=11705": "reads"}
-"""MaxMonitoredItemsPerCall and MaxNodesPerRead of the server's OperationLimits (i=11704)."""
+_LIMITS = {"i=11714": "items", "i=11705": "reads", "i=11710": "browses"}
+"""MaxMonitoredItemsPerCall, MaxNodesPerRead and MaxNodesPerBrowse of the server's OperationLimits (i=11704)."""
 _SERVER_STATE, _STARTED = "i=2259", "i=2257"
-_NOT_AVAILABLE = {0x807B_0000, 0x800B_0000, 0x8040_0000}
-"""BadMessageNotAvailable; BadServiceUnsupported and BadNotImplemented of servers that cannot republish."""
+_NOT_AVAILABLE = {0x807B_0000, 0x800B_0000, 0x8040_0000, 0x80B9_0000, 0x8008_0000}
+"""BadMessageNotAvailable; BadServiceUnsupported and BadNotImplemented of servers that cannot republish; BadResponseTooLarge and
+BadEncodingLimitsExceeded of one that made a message it cannot send."""
 _NO_SUBSCRIPTION = 0x8028_0000
 
 T = TypeVar("T")
@@ -71,7 +74,7 @@ class Session:
         self.structures = Structures([])
         """What values are decoded with; a source puts its own here, which knows what was learnt before."""
         self.namespaces: list[str] = []
-        self.limits = {"items": CALL_LIMIT, "reads": CALL_LIMIT}
+        self.limits = dict.fromkeys(_LIMITS.values(), CALL_LIMIT)
         self.is_old = False
         """The session of `connect`'s argument is ours again."""
         self.is_gone = False
@@ -113,10 +116,7 @@ class Session:
         into.started = self.started
 
     async def _read_limits(self) -> None:
-        values = await self._client.uaclient.read_attributes(
-            [ua.NodeId.from_string(n) for n in (*_LIMITS, _STARTED)], AttributeIds.Value
-        )
-        *limits, start = values
+        *limits, start = await self.read([ua.NodeId.from_string(n) for n in (*_LIMITS, _STARTED)])
         started = start.Value.Value if start.Value is not None else None
         self.started = started.timestamp() if isinstance(started, datetime) else None
         for kind, found in zip(_LIMITS.values(), limits, strict=True):
@@ -226,35 +226,24 @@ class Session:
     # ---- other services ---------------------------------------------------------------------------------------------------
     async def read(self, nodes: list[ua.NodeId]) -> list[ua.DataValue]:
         """The nodes' values with both times, in calls of what the server takes. Raises `NotConnected`."""
-        found: list[ua.DataValue] = []
-        for at in range(0, len(nodes), self.limits["reads"]):
-            params = ua.ReadParameters(MaxAge=0, TimestampsToReturn=ua.TimestampsToReturn.Both)
-            part = nodes[at : at + self.limits["reads"]]
-            params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in part]
-            found += await self.ask(self._client.uaclient.read(params))
-        return found
+        return await in_parts([(node, AttributeIds.Value) for node in nodes], self.limits, "reads", self.read_each)
 
     async def samples(self, nodes: list[ua.NodeId]) -> list[Sample]:
         """The nodes' values as notifications have them, times to the tick: a repeat is known by its time. Raises `NotConnected`."""
-        found: list[Sample] = []
-        for at in range(0, len(nodes), self.limits["reads"]):
-            request = ua.ReadRequest()
-            part = nodes[at : at + self.limits["reads"]]
-            request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-            request.Parameters.NodesToRead = [
-                ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in part
-            ]
-            try:
-                result, values, bad = decode_read_response(await self.answer(request), self.structures)
-            except BadInput as error:
-                raise NotConnected(f"a read of {len(part)} values: {error}") from error
-            if len(values) != len(part):
-                raise NotConnected(
-                    f"a read of {len(part)} values was answered with {len(values)}, status 0x{result:08X}"
-                )
-            errors = {one.place: one.error for one in bad}
-            found += [Sample(*value[1:], errors.get(place)) for place, value in enumerate(values)]
-        return found
+        return await in_parts(nodes, self.limits, "reads", self._some_samples)
+
+    async def _some_samples(self, part: Sequence[ua.NodeId]) -> list[Sample]:
+        request = ua.ReadRequest()
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in part]
+        try:
+            result, values, bad = decode_read_response(await self.answer(request), self.structures)
+        except BadInput as error:
+            raise NotConnected(f"a read of {len(part)} values: {error}") from error
+        if len(values) != len(part):
+            raise NotConnected(f"a read of {len(part)} values was answered with {len(values)}, status 0x{result:08X}")
+        errors = {one.place: one.error for one in bad}
+        return [Sample(*value[1:], errors.get(place)) for place, value in enumerate(values)]
 
     async def read_each(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
         """An attribute of each node, with the source's time where it has one. Raises `NotConnected`."""
@@ -265,7 +254,9 @@ class Session:
 
     async def browse(self, wanted: list[ua.BrowseDescription], most: int) -> list[ua.BrowseResult]:
         """References of nodes, ``most`` each in one answer (Part 4 §5.8.2). Raises `NotConnected` (its cause has the code)."""
-        params = ua.BrowseParameters(RequestedMaxReferencesPerNode=most, NodesToBrowse=wanted)
+        params = ua.BrowseParameters(
+            View=whole_address_space(), RequestedMaxReferencesPerNode=most, NodesToBrowse=wanted
+        )
         found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse(params))
         return found
 

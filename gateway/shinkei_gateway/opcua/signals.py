@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from asyncua.ua.uaerrors import UaStatusCodeError
+
 from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.telemetry import emit
 from shinkei_gateway.intake import Batch
@@ -73,8 +75,9 @@ class Signals:
                 await asyncio.sleep(EVERY_S)
         except BadInput as error:
             emit(SignalsUnread(self._name, str(error)))
-        except NotConnected:
-            return  # the source finds that out by itself
+        except NotConnected as error:
+            if isinstance(error.__cause__, UaStatusCodeError):  # of a lost connection the source tells
+                emit(SignalsUnread(self._name, str(error)))
 
     def _is_signal(self, handle: int) -> bool:
         return handle < len(self._items) and self._items[handle].role == "signal"

@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from shinkei_gateway.opcua.parts import TOO_BIG
 from shinkei_gateway.opcua.tree import Key, Kind, Tree
 
 BAD_NO_CONTINUATION_POINTS = 0x804B0000
 BAD_CONTINUATION_POINT_INVALID = 0x804A0000
-TOO_BIG = frozenset({0x80100000, 0x80B90000, 0x80B80000, 0x80800000, 0x80080000})
-"""BadTooManyOperations, BadResponseTooLarge, BadRequestTooLarge, BadTcpMessageTooLarge, BadEncodingLimitsExceeded: ask for less."""
 BAD = 0x80000000
 _SERVER: Key = (0, 2253)
 
