@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shinkei_events.allowed import explained
 from shinkei_events.errors import BadConfig
 from shinkei_events.model import master as kinds
 
@@ -21,7 +22,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|TB|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_PATH = re.compile(r" - at `\$?\.?(.*)`$")
+_PATH = re.compile(r" - at `(?:key` in `)?\$?\.?(.*)`$")
 
 T = TypeVar("T")
 
@@ -227,16 +228,15 @@ def section(plant: PlantFile, name: str, kind: type[T]) -> T:
 
 
 def strict(raw: Any, kind: type[T], where: str) -> T:
-    """Decode ``raw`` as ``kind``; raises `BadConfig` with the dotted key below ``where``."""
+    """Decode ``raw`` as ``kind``; raises `BadConfig` with the dotted key below ``where`` and what may stand there."""
     try:
         return msgspec.convert(raw, kind, dec_hook=_hook, str_keys=True)
     except msgspec.ValidationError as error:
         text = str(error)
         found = _PATH.search(text)
-        key = ".".join(part for part in (where, found[1] if found else "") if part)
-        raise BadConfig(
-            key or "plant.toml", _at(raw, found[1] if found else ""), text[: found.start()] if found else text
-        ) from error
+        wrong = explained(kind, raw, found[1] if found else "", text[: found.start()] if found else text)
+        key = ".".join(part for part in (where, wrong.key) if part)
+        raise BadConfig(key or "plant.toml", _at(raw, wrong.key) if wrong.is_value else "", wrong.expected) from error
 
 
 def _hook(kind: type, value: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
 from shinkei_events.errors import BadConfig
-from shinkei_events.settings import Duration, Secret, Size, load_plant, section
+from shinkei_events.settings import Duration, Secret, Size, load_plant, section, strict
 
 GOOD = """
 [site]
@@ -48,7 +49,7 @@ def test_good_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "key"),
-    [("site = 3", "site"), ("[site]\nid='x'\ncolour='red'", "site"), ("[site]\nid='x'\n[oops]\n", "plant.toml"), ("[site\n", "plant.toml"),
+    [("site = 3", "site"), ("[site]\nid='x'\ncolour='red'", "site"), ("[site]\nid='x'\n[oops]\n", "oops"), ("[site\n", "plant.toml"),
      ("[site]\nid='x'\n[[machines]]\nname='a'\npath='p'\nspeed=1", "machines[0].speed"),
      ("[site]\nid='x'\n[[machines]]\nname='a'\npath='p'\n[[machines]]\nname='a'\npath='q'", "machines"),
      ("[site]\nid='x'\n[store]\npassword='hunter2'", "store.password"), ("[site]\nid='x'\n[store]\ncommit_every='soon'", "store.commit_every")],
@@ -85,3 +86,53 @@ def test_durations(text: str, seconds: float) -> None:
     assert Size.parse("2GiB") == 2 * 2**30
     with pytest.raises(ValueError, match="unit"):
         Duration.parse("5")
+
+
+class Quick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="quick"):
+    mode: Literal["oldest", "newest"] = "oldest"
+    level: Literal[0, 1, 2] = 1
+    names: dict[str, Literal["RUN", "STOP"]] = {}
+
+
+class Slow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="slow"):
+    password: Secret | None = None
+    machine: str = ""
+
+
+class Both(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    parts: list[Quick | Slow]
+    by_kind: dict[Literal["quick", "slow"], int] = {}
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "quick", "mode": "oldst"}, "s.parts[0].mode = 'oldst': one of \"newest\", \"oldest\"; did you mean oldest?"),
+        ({"type": "quick", "level": 3}, "s.parts[0].level = 3: one of 0, 1, 2"),
+        ({"type": "quick", "names": {"1": "RUN", "2": "STPO"}}, "s.parts[0].names.2 = 'STPO': one of \"RUN\", \"STOP\"; did you mean STOP?"),
+        ({"type": "quck"}, "s.parts[0].type = 'quck': one of \"quick\", \"slow\"; did you mean quick?"),
+        ({"mode": "oldest"}, 's.parts[0].type: is missing; one of "quick", "slow"'),
+        ({"type": "slow", "passwort": "hunter2"}, "s.parts[0].passwort: unknown key; known are password, machine, type; did you mean password?"),
+        ({"type": "slow", "x": 1}, "s.parts[0].x: unknown key; known are password, machine, type"),
+        ({"type": "slow", "machine": 5}, "s.parts[0].machine = 5: Expected `str`, got `int`"),
+    ],
+)  # fmt: skip
+def test_mistakes_name_what_is_allowed_and_the_nearest(part: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        strict({"parts": [part]}, Both, "s")
+    assert str(caught.value) == words
+
+
+def test_mistakes_of_the_table_itself() -> None:
+    for raw, words in (
+        ({}, "s.parts: is missing"),
+        (
+            {"parts": [], "by_kind": {"quik": 1}},
+            "s.by_kind.quik: unknown key; known are quick, slow; did you mean quick?",
+        ),
+        ({"parts": [], "part": 1}, "s.part: unknown key; known are parts, by_kind; did you mean parts?"),
+        (3, "s = 3: Expected `object`, got `int`"),
+    ):
+        with pytest.raises(BadConfig) as caught:
+            strict(raw, Both, "s")
+        assert str(caught.value) == words
