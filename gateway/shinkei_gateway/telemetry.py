@@ -199,6 +199,29 @@ class QueuesShort(Telemetry, frozen=True):
     covers: float
 
 
+class MachinesTooMany(Telemetry, frozen=True):
+    """Topics name more machines than a source may bring; what comes of further ones goes to quarantine. Told once a life of the source."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: {topic} would be one more than max_machines = {most}; list the machines, or raise max_machines"
+    )
+    source: str
+    topic: str
+    most: int
+
+
+class RetainedRemoved(Telemetry, frozen=True):
+    """An MQTT message without a byte: it removes a retained message and says nothing else. Counted, seldom worth a line."""
+
+    level: ClassVar[int] = logging.DEBUG
+    text: ClassVar[str] = "source {source}: the retained message of {topic} was removed"
+    metric: ClassVar[str | None] = "shinkei_mqtt_removals"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    topic: str
+
+
 class BrokerDropped(Telemetry, frozen=True):
     """A broker counts messages that it dropped for full queues; whether they were for us it does not say. At most once a minute."""
 

@@ -370,3 +370,30 @@ def test_a_filter_that_is_not_wanted_any_more_leaves_the_session(mosquitto: Mosq
         assert (numbers(intake), intake.drafts(Quarantined), intake.drafts(MachineStateChanged)) == ([1, 2], [], [])
 
     asyncio.run(test())
+
+
+def test_strangers_make_no_machines_without_end_and_removals_are_no_quarantine(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        device = Device(mosquitto.port)
+        async with running(source(mosquitto.port, intake, max_machines=2)):
+            device.publish(1)
+            for at in range(20):
+                device.raw(f"plant/X{at}/signal/n", b'{"ts": 1700000000000000000, "v": 1}')
+            device.client.publish("plant/D1/signal/kept", b'{"ts": 1700000000000000000, "v": 1}', qos=1, retain=True)
+            device.client.publish("plant/D1/signal/kept", b"", qos=1, retain=True)
+            device.raw("plant/D1/signal/n", b"")
+            device.publish(1)
+            await came(device, intake)
+        device.close()
+        assert {reading.machine for reading in intake.readings()} == {"D1", "X0"}
+        found = intake.drafts(Quarantined)
+        assert len(found) == 19
+        assert {draft.machine for draft in found} == {"src"}
+        assert "max_machines = 2" in found[0].fields["reason"]
+
+    with caplog.at_level("WARNING", "shinkei"):
+        asyncio.run(test())
+    assert sum("max_machines" in record.getMessage() for record in caplog.records) == 1

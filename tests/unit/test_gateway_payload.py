@@ -18,7 +18,7 @@ from shinkei_gateway.mqtt.broker_state import BrokerState, told
 from shinkei_gateway.mqtt.connection import Limits, Message
 from shinkei_gateway.mqtt.limits import broken, forgot, promises, shortfalls
 from shinkei_gateway.mqtt.memory import Memory
-from shinkei_gateway.mqtt.payload import Mapping, matches, pointer
+from shinkei_gateway.mqtt.payload import Mapping, TooMany, matches, pointer
 from shinkei_gateway.mqtt.settings import MqttSource, TopicMap
 from shinkei_gateway.mqtt.times import nanoseconds
 
@@ -232,3 +232,46 @@ def test_what_a_broker_publishes_of_itself_is_read_and_nonsense_is_not() -> None
     assert "ended 1 sessions" in ended
     assert forgot(state, 60.0) == forgot(state, None) == forgot(BrokerState(), 99.0) == []
     assert "had not kept our session" in forgot(state, 71.0)[0]
+
+
+def test_topics_make_no_machine_beyond_the_bound_and_garbage_makes_none_at_all() -> None:
+    templates = [
+        {"filter": "plant/+/signal/+", "as": "signal", "machine": "{1}", "signal": "{3}", "time": "/ts", "value": "/v"},
+        {"filter": "fixed", "as": "signal", "machine": "FIXED", "signal": "s"},
+    ]
+    found = Mapping("src", [strict(topic, TopicMap, "x") for topic in templates], [], most=2, heard=["OLD"])
+    good = b'{"ts": 1, "v": 2}'
+    for at in range(50):
+        with pytest.raises(BadField):
+            found.take(f"plant/G{at}/signal/a", b"nonsense", T)
+        assert found.machine(f"plant/G{at}/signal/a") is None
+    assert found.take("plant/NEW/signal/a", good, T)
+    assert found.machine("plant/NEW/signal/a") == "NEW"
+    for topic in ("plant/MORE/signal/a", "plant/G1/signal/a"):
+        for _ in range(2):
+            with pytest.raises(TooMany, match="max_machines = 2"):
+                found.take(topic, good, T)
+        assert found.machine(topic) is None
+    for topic in ("plant/OLD/signal/b", "plant/NEW/signal/b", "plant/NEW/signal/a"):
+        assert found.take(topic, good, T)
+    assert found.take("fixed", b"1", T)
+    assert found.machine("fixed") == "FIXED"
+    listed = Mapping("src", [strict(templates[0], TopicMap, "x")], ["A", "B", "C"], most=1)
+    for machine in "ABC":
+        assert listed.take(f"plant/{machine}/signal/a", good, T)
+
+
+@pytest.mark.parametrize(
+    ("format", "as_", "removes"),
+    [("json", "signal", True), ("cbor", "signal", True), ("msgpack", "signal", True), ("text", "signal", False), ("text", "state", True)],
+)  # fmt: skip
+def test_no_bytes_remove_a_retained_message_and_are_a_value_as_text_only(format: str, as_: str, removes: bool) -> None:
+    topic = {"filter": "t/+", "as": as_, "machine": "M", "signal": "s", "format": format}
+    found = Mapping("src", [strict(topic, TopicMap, "x")], [])
+    assert found.is_removal("t/a", b"") is removes
+    assert not found.is_removal("t/a", b" ")
+    assert not found.is_removal("unknown", b"")
+    if not removes:
+        (reading,) = found.take("t/a", b"", T)
+        assert isinstance(reading, Reading)
+        assert reading.value == ""

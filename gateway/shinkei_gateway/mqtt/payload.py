@@ -7,7 +7,7 @@ worked out once; a message of a known topic costs its decoding and little more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -47,11 +47,25 @@ class _Plan(NamedTuple):
     """(signal, value's key, time's key, status's key)."""
 
 
-class Mapping:
-    """All topic maps of a source; the first that matches a topic counts. ``machines``: only these (empty: any)."""
+class TooMany(BadField):
+    """One machine more than a source may bring."""
 
-    def __init__(self, source: str, topics: list[TopicMap], machines: list[str]) -> None:
+    def __init__(self, machine: str, most: int) -> None:
+        super().__init__(
+            "topic", machine, f"max_machines = {most} are known already: list machines, or raise max_machines"
+        )
+
+
+class Mapping:
+    """All topic maps of a source; the first that matches a topic counts. ``machines``: only these (empty: any, but ``most`` at most, of
+    which ``heard`` are known). A machine counts once something of it was understood.
+    """
+
+    def __init__(
+        self, source: str, topics: list[TopicMap], machines: list[str], *, most: int = 1_000, heard: Iterable[str] = ()
+    ) -> None:
         self._source, self._machines = source, frozenset(machines)
+        self._most, self._heard = most, set(heard)
         self._maps = [(topic, topic.filter.split("/")) for topic in topics]
         self._found: dict[str, _Plan | None] = {}
 
@@ -61,9 +75,17 @@ class Mapping:
         return list(dict.fromkeys(topic.filter for topic, _ in self._maps))
 
     def machine(self, topic: str) -> str | None:
-        """The machine that ``topic`` is about, or None."""
+        """The machine that ``topic`` is about, or None where nothing of it was understood yet: a stranger's name makes no stream."""
         found = self._lookup(topic)
-        return found.machine if found and MACHINE.fullmatch(found.machine) else None
+        return found.machine if found and (found.machine in self._heard or self._is_named(found)) else None
+
+    def is_removal(self, topic: str, payload: bytes) -> bool:
+        """Whether this only removes a retained message (no bytes: MQTT 5, 3.3.1.3; subscribers get it like any other) and says nothing.
+
+        In no format but text are no bytes a value: there they are the empty text.
+        """
+        found = None if payload else self._lookup(topic)
+        return found is not None and (found.how.format != "text" or found.how.as_ != "signal")
 
     def content_type(self, topic: str) -> str:
         """Of the payloads on ``topic``, for a quarantine record."""
@@ -75,22 +97,30 @@ class Mapping:
         plan = self._found.get(topic) or self._lookup(topic)
         if plan is None:
             raise BadField("topic", topic, "a topic that one of the source's filters knows")
-        if plan.quick is not None:
+        if plan.quick is not None and plan.machine in self._heard:
             quick = _quick(plan, plan.quick, payload, received)
             if quick is not None:
                 return [quick]
         self._check(plan, payload)
-        if plan.how.as_ != "signal":
-            return [draft_of(plan.machine, _said(plan, payload), received)]
         items: list[Reading | Draft] = []
-        for reading in _readings(plan, payload, received):
-            cleaned, copy = clean(reading, self._source)
-            items += [cleaned] if copy is None else [cleaned, copy]
+        if plan.how.as_ != "signal":
+            items = [draft_of(plan.machine, _said(plan, payload), received)]
+        else:
+            for reading in _readings(plan, payload, received):
+                cleaned, copy = clean(reading, self._source)
+                items += [cleaned] if copy is None else [cleaned, copy]
+        self._heard.add(plan.machine)
         return items
+
+    def _is_named(self, plan: _Plan) -> bool:
+        """Whether the settings themselves name this machine."""
+        return plan.machine in self._machines or (not self._machines and "{" not in plan.how.machine)
 
     def _check(self, plan: _Plan, payload: bytes) -> None:
         if not MACHINE.fullmatch(plan.machine) or (self._machines and plan.machine not in self._machines):
             raise BadField("topic", plan.machine, "one of the source's machines")
+        if len(self._heard) >= self._most and plan.machine not in self._heard and not self._is_named(plan):
+            raise TooMany(plan.machine, self._most)
         if len(payload) > MOST_BYTES:
             raise BadField("$", len(payload), f"at most {MOST_BYTES} bytes of payload")
 
@@ -113,8 +143,7 @@ class Mapping:
             signals = ((keys(how.value or ""), _fill(how.signal or "{member}", levels)),)
         elif not signals:
             signals = ((keys(how.value or ""), signal),)
-        known = MACHINE.fullmatch(machine) and (not self._machines or machine in self._machines)
-        quick = None
+        known, quick = MACHINE.fullmatch(machine) and (not self._machines or machine in self._machines), None
         if how.as_ == "signal" and known and signal and how.format == "json" and how.time_unit != "iso":
             value = signals[0][0] if not how.values and how.members == "none" else ()
             if time is not None and len(time) == len(value) == 1 and (status is None or len(status) == 1):

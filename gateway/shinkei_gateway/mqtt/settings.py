@@ -39,7 +39,8 @@ class TopicMap(Strict, frozen=True):
 
 
 class MqttSource(BrokerSettings, frozen=True, kw_only=True, tag_field="type", tag="mqtt"):
-    """Machines behind an MQTT broker. ``machines``: only these are taken from topics (empty: any).
+    """Machines behind an MQTT broker. ``machines``: only these are taken from topics (empty: any, ``max_machines`` at most; what comes of
+    more goes to quarantine, because whoever may publish could make machines without end).
 
     ``queue = "unlimited"`` promises that the broker's queue for this client is unlimited and persistent; otherwise a
     disconnection is a possible gap. ``window``: how many messages back a redelivery is recognised.
@@ -48,6 +49,7 @@ class MqttSource(BrokerSettings, frozen=True, kw_only=True, tag_field="type", ta
 
     topics: list[TopicMap]
     machines: list[str] = []
+    max_machines: int = 1_000
     qos: Literal[0, 1, 2] = 1
     queue: Literal["bounded", "unlimited"] = "bounded"
     retained: Retained = "take"
@@ -62,6 +64,8 @@ def check_mqtt(source: MqttSource, where: str) -> None:
     check_broker(source, where)
     if source.client == "paho" and source.qos == 2:
         raise BadConfig(f"{where}.qos", 2, 'client = "own": paho confirms a QoS 2 message before it is on disk')
+    if source.max_machines < 1:
+        raise BadConfig(f"{where}.max_machines", source.max_machines, "at least 1")
     for at, machine in enumerate(source.machines):
         machine_id(f"{where}.machines[{at}]", machine)
     for at, topic in enumerate(source.topics):

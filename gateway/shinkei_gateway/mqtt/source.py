@@ -26,13 +26,13 @@ from shinkei_gateway.mqtt.connection import Connection, Message
 from shinkei_gateway.mqtt.dial import connection as connection_of
 from shinkei_gateway.mqtt.limits import broken, forgot, shortfalls
 from shinkei_gateway.mqtt.memory import Memory
-from shinkei_gateway.mqtt.payload import Mapping
+from shinkei_gateway.mqtt.payload import Mapping, TooMany
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.taking import Taker, wait_room
-from shinkei_gateway.telemetry import SourceConnected, SourceCrashed
+from shinkei_gateway.telemetry import MachinesTooMany, RetainedRemoved, SourceConnected, SourceCrashed
 
 BATCH = 500
 TICK_S = 0.5
@@ -53,8 +53,11 @@ class MqttDevices:
                  uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
         self._dial = dial(settings, folder)
-        self._mapping = Mapping(name, settings.topics, settings.machines)
         self._memory = Memory(settings.window, taker.resume(name))
+        self._mapping = Mapping(
+            name, settings.topics, settings.machines, most=settings.max_machines, heard=self._memory.machines
+        )
+        self._is_full_told = False
         self._outage = Outage(
             name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
         )
@@ -193,6 +196,9 @@ class MqttDevices:
         for message in messages:
             if message.is_retained and self._settings.retained == "leave":
                 continue  # MQTT 3.1.1 cannot be asked to leave them out
+            if not message.payload and self._mapping.is_removal(message.topic, message.payload):
+                emit(RetainedRemoved(self.name, message.topic))
+                continue
             verdict = memory.judge(message)
             found = self._items(message)
             if verdict == "same" and (message.qos == 2 or _is_timed(found)):
@@ -233,6 +239,9 @@ class MqttDevices:
         try:
             return self._mapping.take(message.topic, message.payload, message.received)
         except BadInput as error:
+            if isinstance(error, TooMany) and not self._is_full_told:
+                self._is_full_told = True
+                emit(MachinesTooMany(self.name, message.topic, self._settings.max_machines))
             machine = self._mapping.machine(message.topic) or self.name
             return [
                 refused(
