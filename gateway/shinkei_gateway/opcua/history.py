@@ -27,7 +27,7 @@ PAUSE_S = 0.05
 JOBS_MAX = 100
 """Gaps that wait; of more, the newest are kept."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BAD = 0x8000_0000
+_BAD, _POINT_INVALID = 0x8000_0000, 0x804A_0000
 _Span = tuple[int, int]
 
 
@@ -91,10 +91,16 @@ class Backfill:
             job.spans.pop(channel)
             return
         point: bytes | None = None
+        begin = 0
         while channel in job.spans:
             await wait_room(self._taker)
             since, until = job.spans[channel]
-            found = await session.history(node, _moment(since), _moment(until), PAGE, point)
+            # A continuation point goes with the request that it came from (Part 11 §6.4.2): some servers count on from its start.
+            begin = since if point is None else begin
+            found = await session.history(node, _moment(begin), _moment(until), PAGE, point)
+            if point is not None and found.StatusCode.value & 0xFFFF_0000 == _POINT_INVALID:
+                point = None  # a server keeps few points, and not for long: from the last value that was read
+                continue
             if found.StatusCode.value >= _BAD:
                 emit(HistoryNotThere(self._source, self._nodes[channel], found.StatusCode.name))
                 job.spans.pop(channel)
