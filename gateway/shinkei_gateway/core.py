@@ -16,7 +16,7 @@ from typing import Any
 from shinkei_events.errors import Full
 from shinkei_events.identity import new_epoch
 from shinkei_events.telemetry import emit
-from shinkei_gateway.epoch_change import EpochChange
+from shinkei_gateway.epoch_change import EpochChange, Evidence
 from shinkei_gateway.forward import Forwarder
 from shinkei_gateway.forward_telemetry import EpochBegun
 from shinkei_gateway.home import HOME, home_of, host_id, moved
@@ -63,7 +63,9 @@ class Core:
             raise
         if self.opening.previous_epoch is not None:
             emit(SpoolDamaged(str(folder), self.opening.previous_epoch))
-        ownership = Ownership(gateway, shard, self.spool.epoch, secrets.token_hex(8), self.spool.resume(OWNERSHIP))
+        ownership = Ownership(
+            gateway, shard, self.spool.epoch, secrets.token_hex(8), self.spool.resume(OWNERSHIP), self.spool.end()
+        )
         self.commit = GroupCommit(self.spool, on_full=on_full, on_durable=on_durable, on_drop=on_drop)
         self.intake = Intake(self.spool, self.commit, gateway, shard, time.time_ns, ownership)
         self.forwarder = Forwarder(self.spool, **forward or {})
@@ -74,9 +76,10 @@ class Core:
         """Before any source speaks: finish an interrupted change of epoch, and begin one when the folder is a copy."""
         await self.epochs.run(self.epochs.open())
         why = moved(self.spool.resume(HOME), self._home)
+        evidence = Evidence(why, is_copy=True, states={HOME: self._home})
         while why:
             try:
-                emit(EpochBegun(await self.epochs.change("spool_went_back", why, {}, is_copy=True), why))
+                emit(EpochBegun(await self.epochs.change("spool_went_back", evidence), why))
                 break
             except Full:
                 await asyncio.sleep(AGAIN_S)  # a disk without room is told by the commit; nothing gets a number before

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from shinkei_events.codec import decode
 from shinkei_events.errors import BadInput
@@ -32,6 +33,28 @@ AGAIN = "@again"
 
 ENDED = "@ended"
 """Streams of ended epochs of which only the numbers below are the spool's own."""
+
+
+class Evidence(NamedTuple):
+    """Why a spool's numbers are not its own. ``recorded``: what the log has of its streams beyond what it gave.
+
+    ``is_copy``: the numbers up to here are as good as the original's, none is given anew. ``sure``: another one gives them too, and nobody
+    can tell whose were taken from these on; what was sent is not sent again under other numbers. ``parted``: all before is the other's too.
+    ``states``: resume states that are durable with the new epoch.
+    """
+
+    detail: str
+    recorded: dict[str, int] = {}
+    is_copy: bool = False
+    sure: dict[str, int] | None = None
+    parted: Cursor = Cursor(0, 0)
+    states: dict[str, Any] = {}
+
+    def ends(self, own: dict[str, int]) -> dict[str, int]:
+        """From which numbers on something may be missing; ``own``: where this spool's own numbers end."""
+        if self.sure is not None:
+            return {name: min(number, self.sure.get(name, FIRST_NUMBER)) for name, number in own.items()}
+        return {name: max(number, self.recorded.get(name, FIRST_NUMBER)) for name, number in own.items()}
 
 
 class EpochChange:
@@ -56,25 +79,31 @@ class EpochChange:
         if self._spool.resume(UNPROVED) is not None:
             self._commit.submit([], [], {UNPROVED: None})
 
-    def begin(self, cause: str, detail: str, recorded: dict[str, int], *, is_copy: bool = False) -> Future[str]:
-        """End the epoch, in the writing thread, behind what was submitted so far; gives the old one. Let the intake hold before.
+    def doubt(self) -> None:
+        """The log is away: what is numbered from now on is unproved again."""
+        if self._spool.resume(UNPROVED) is None:
+            self._commit.submit([], [], {UNPROVED: list(self._spool.end())})
 
-        ``recorded``: what the log has of its streams. ``is_copy``: the numbers up to here are as good as the original's, none is given anew.
-        """
+    def begin(self, cause: str, evidence: Evidence) -> Future[str]:
+        """End the epoch, in the writing thread, behind what was submitted so far; gives the old one. Let the intake hold before."""
         epoch, old = self._new_epoch(), Future[str]()
+        sent = {} if evidence.sure is None else self._forwarder.sent_ever()
 
         def act() -> None:
-            place = None if is_copy else self._spool.resume(UNPROVED)
-            begin = self._spool.end() if place is None else self._spool.clamp(Cursor(*place))
-            self._ended = self._first_numbers(begin)
-            ends = self._spool.streams() | self._ended
-            told = {name: max(number, recorded.get(name, FIRST_NUMBER)) for name, number in ends.items()}
+            place = None if evidence.is_copy else self._spool.resume(UNPROVED)
+            end = self._spool.end()
+            begin = end if place is None else self._spool.clamp(min(end, max(Cursor(*place), evidence.parted)))
+            self._ended = {
+                name: max(first, sent.get(name, first)) for name, first in self._first_numbers(begin).items()
+            }
+            told = evidence.ends(self._spool.streams() | self._ended)
             states = {
                 ENDED: (self._spool.resume(ENDED) or {}) | self._ended,
                 AGAIN: [list(begin), list(self._spool.end())],
                 UNPROVED: None,
+                **evidence.states,
             }
-            old.set_result(self._spool.begin_epoch(epoch, told, cause, detail, states))
+            old.set_result(self._spool.begin_epoch(epoch, told, cause, evidence.detail, states))
 
         self._epoch = epoch
         self._commit.call(act).add_done_callback(lambda done: _pass_error(done, old))
@@ -88,11 +117,11 @@ class EpochChange:
         self._commit.submit([], [], {OWNERSHIP: self._intake.ownership.state()})
         yield from self._number_again()
 
-    async def change(self, cause: str, detail: str, recorded: dict[str, int], *, is_copy: bool = False) -> str:
+    async def change(self, cause: str, evidence: Evidence) -> str:
         """`begin`, then `steps`; what sources put meanwhile waits. Returns the old epoch. Raises `Full`: nothing has changed then."""
         self._intake.hold()
         try:
-            old = await asyncio.wrap_future(self.begin(cause, detail, recorded, is_copy=is_copy))
+            old = await asyncio.wrap_future(self.begin(cause, evidence))
             await self.run(self.steps())
         finally:
             self._intake.release()

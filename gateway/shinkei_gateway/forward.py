@@ -117,6 +117,10 @@ class Forwarder:
                 self._go_back(stream, number)
             stream.recorded = min(stream.recorded, number)
 
+    def sent_ever(self) -> dict[str, int]:
+        """Per stream: the next of all that this life ever sent, whether or not it is sent again."""
+        return {name: stream.farthest for name, stream in self._streams.items()}
+
     def _recorded_up_to(self, stream: Sending, number: int, position: int) -> None:
         lower = number < stream.recorded
         stream.recorded = number

@@ -162,8 +162,9 @@ class Intake:
         return True
 
     def machines(self) -> list[str]:
-        """Machines of which streams are written now."""
-        return sorted({stream.machine for stream in self._next if stream.epoch == self._epoch})
+        """Machines of which streams are written now; not those that moved on."""
+        written = {stream.machine for stream in self._next if stream.epoch == self._epoch}
+        return sorted(m for m in written if str(self.stream(m, "production")) not in self.ownership.closed)
 
     def again(self, events: list[Frame | Numbered], resume: dict[str, Any]) -> Future[None]:
         """What has numbers of an epoch that ended gets the next ones of this epoch; its times, context and origin stay."""
@@ -235,7 +236,7 @@ class Intake:
         for draft in opening_events(machine, self._gateway, self._shard, self._clock(), before):
             self._event(draft, "production", out)
         if before is not None:
-            self.ownership.followed(machine, before.epoch)
+            self.ownership.followed(machine, before)
             out.ownership_changed = True
 
     def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:

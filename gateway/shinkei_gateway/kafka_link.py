@@ -103,6 +103,7 @@ class KafkaLink:
             await self._serve(producer, reader, log, stop)
         finally:
             watching.cancel()
+            self._standing.off_log()
             await asyncio.to_thread(_close, producer, reader)
 
     async def _watch(self, watch: kafka.LogWatch) -> None:
@@ -127,7 +128,8 @@ class KafkaLink:
             self._alive()
             await self._read(reader, log)
             await self._standing.settle()
-            sends = self._forwarder.poll(time.monotonic_ns(), wall=time.time_ns())
+            may_send = self._standing.may_send
+            sends = self._forwarder.poll(time.monotonic_ns(), wall=time.time_ns()) if may_send else []
             sends += self._forwarder.quiet(self._intake.quiet_frames())
             held_up = [send for send in sends if not self._produce(producer, send)]
             self._show(producer)

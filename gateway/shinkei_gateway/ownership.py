@@ -1,51 +1,76 @@
 """Who writes which streams, as the log tells it: claims of gateways and the recorder's progress. Pure.
 
-Every life of a shard's process claims its epoch on the log. A claim of this epoch by a life that this spool never heard of means that the
-spool is a copy, or went back in time: two writers would give the same numbers to different things. And streams that were recorded under
+Every life of a shard's process claims its epoch on the log, and says how far its spool reaches. A claim of this epoch by a life that this
+spool never heard of, or by an earlier one that reached further than this spool did when it was opened, means that the spool is a copy, or
+went back in time: two writers would give the same numbers to different things. And streams that were recorded under
 other epochs are what this shard's streams follow: a spool that was lost, or a machine that came from elsewhere. `kafka_link` feeds it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from shinkei_events.identity import FIRST_NUMBER, Kind
+from shinkei_events.identity import FIRST_NUMBER, Kind, StreamId
 from shinkei_events.model.progress import Claim, Recorded
 from shinkei_gateway.stream_start import Before
 
 OWNERSHIP = "@ownership"
 KEPT_INSTANCES = 100
+TOLD_INSTANCES = 8
+LOST = "the spool that wrote it is gone; what it had not sent nobody has"
+Place = tuple[int, int]
+"""Segment and byte of a spool."""
+NOWHERE: Place = (1 << 62, 0)
 
 
 class Ownership:
-    """``instance``: this life of the process. ``known``: what `state` gave when it last was durable, or None."""
+    """``instance``: this life of the process. ``known``: what `state` gave when it last was durable, or None.
+
+    ``opened``: where the spool ended when this life opened it (segment, byte).
+    """
 
     def __init__(
-        self, gateway: str, shard: str, epoch: str, instance: str, known: dict[str, Any] | None = None
+        self,
+        gateway: str,
+        shard: str,
+        epoch: str,
+        instance: str,
+        known: dict[str, Any] | None = None,
+        opened: Place = NOWHERE,
     ) -> None:
         self.gateway, self.shard, self.epoch, self.instance = gateway, shard, epoch, instance
         known = known or {}
-        self._instances: list[str] = [*known.get("instances", ()), instance][-KEPT_INSTANCES:]
+        places = known.get("opened", {})
+        lives = {each: _place(places.get(each, NOWHERE)) for each in known.get("instances", ())} | {instance: opened}
+        self._lives: dict[str, Place] = dict([*lives.items()][-KEPT_INSTANCES:])
         self._epochs: list[str] = list(known.get("epochs", ()))
         self._followed: dict[str, list[str]] = {m: list(epochs) for m, epochs in known.get("followed", {}).items()}
         self.closed: dict[str, int] = dict(known.get("closed", {}))
         """Streams that ended here because their machine moved on, with the number that would come next."""
         self._seen: dict[str, dict[str, dict[Kind, int]]] = {}  # machine, epoch, kind: next number
         self._claims: dict[str, Claim] = {}
+        self._whole: dict[str, str] = dict(known.get("whole", {}))  # machine: epoch that another gateway said has ended
+        self._recorded: dict[str, int] = {}
+        self._ended: str | None = None
         self._claimed_at: int | None = None
         self.begin(epoch)
 
     def state(self) -> dict[str, Any]:
         """To be durable before this life claims anything."""
         return {
-            "instances": list(self._instances),
+            "instances": list(self._lives),
+            "opened": {each: list(place) for each, place in self._lives.items()},
             "epochs": list(self._epochs),
             "followed": {m: list(epochs) for m, epochs in self._followed.items()},
             "closed": dict(self.closed),
+            "whole": dict(self._whole),
         }
 
     def begin(self, epoch: str) -> None:
         """This spool gives numbers in ``epoch`` from now on."""
+        if epoch != self.epoch:
+            self._ended = self.epoch
         self.epoch, self._claimed_at = epoch, None
         if epoch not in self._epochs:
             self._epochs.append(epoch)
@@ -59,14 +84,19 @@ class Ownership:
         """Whether this life's own claim was read from the log: whoever came before would be known by now."""
         return self._claimed_at is not None
 
-    def claim(self, host: str, now: int) -> Claim:
-        """What this life says to all (``now``: ns UTC)."""
-        return Claim(gateway=self.gateway, shard=self.shard, epoch=self.epoch, instance=self.instance, host=host, time=now,
+    def is_durable(self, state: dict[str, Any] | None) -> bool:
+        """Whether the next life will know this one: ``state`` is what the spool has. Nothing may be claimed before."""
+        return state is not None and self.instance in state["instances"] and self.epoch in state["epochs"]
+
+    def claim(self, host: str, now: int, place: Place) -> Claim:
+        """What this life says to all (``now``: ns UTC). ``place``: where its spool ends by now."""
+        return Claim(gateway=self.gateway, shard=self.shard, epoch=self.epoch, instance=self.instance, host=host, time=now, place=place, after=list(self._lives)[-TOLD_INSTANCES - 1 : -1],
                      closed=[Recorded.parse(name, number) for name, number in sorted(self.closed.items())])  # fmt: skip
 
     # ---- what the log tells ------------------------------------------------------------------------------------------
     def on_claim(self, claim: Claim, offset: int) -> Claim | None:
-        """The claim, when its writer has this epoch too and came first: this spool is a copy and must begin an epoch of its own."""
+        """The claim, when its writer has this epoch too and came first, or wrote on where this spool was opened: this spool is a copy (or
+        older than that claim) and must begin an epoch of its own."""
         for recorded in claim.closed:
             self._note(recorded)
         known = self._claims.get(claim.epoch)
@@ -77,17 +107,27 @@ class Ownership:
         if claim.instance == self.instance:
             self._claimed_at = offset if self._claimed_at is None else self._claimed_at  # it is repeated, to be heard
             return None
+        if claim.instance in self._lives:  # an earlier life, unless it was where it never was by this spool
+            return claim if claim.place is not None and claim.place > self.parted(claim) else None
         is_later = self._claimed_at is not None and offset > self._claimed_at
-        return None if is_later or claim.instance in self._instances else claim
+        return None if is_later or self.instance in claim.after else claim
+
+    def parted(self, claim: Claim) -> Place:
+        """Where the spool behind ``claim`` and this one parted: everything before is the same in both."""
+        lives = list(self._lives)
+        common = [at for at, each in enumerate(lives) if each == claim.instance or each in claim.after]
+        after = common[-1] + 1 if common else 0
+        return self._lives[lives[after]] if after < len(lives) else NOWHERE
 
     def on_progress(self, reports: list[Recorded]) -> set[str]:
         """Machines of which streams of other epochs are recorded that were not known."""
+        self._recorded |= {str(report.stream): report.next for report in reports}
         return {report.stream.machine for report in reports if self._note(report)}
 
     def _note(self, report: Recorded) -> bool:
         stream = report.stream
-        if stream.epoch in self._epochs:
-            return False
+        if stream.epoch == self.epoch:
+            return False  # of an epoch that ended here what the spool knew of was told with its end
         kinds = self._seen.setdefault(stream.machine, {}).setdefault(stream.epoch, {})
         is_new = not kinds
         kinds[stream.kind] = max(kinds.get(stream.kind, FIRST_NUMBER), report.next)
@@ -97,28 +137,72 @@ class Ownership:
     def before(self, machine: str, *, patient: bool = True) -> Before | None:
         """The newest epoch of another spool that ``machine``'s streams follow and that was not told yet (tell it, then `followed`).
 
-        ``patient``: not yet when another gateway still has to say where it ended.
+        ``patient``: not yet when another gateway still has to say where it ended, or to send what it said it had.
         """
         epochs = self._seen.get(machine, {})
-        fresh = [epoch for epoch in epochs if epoch not in self._followed.get(machine, ())]
+        known = self._followed.get(machine, ())
+        own = (
+            [] if self._ended is None else [self._ended]
+        )  # of a machine that nobody has heard of, it may have been the last
+        fresh = [e for e in epochs or own if e not in known and not self._is_of_copy(e)]
         if not fresh:
-            return None
-        newest = max(fresh)  # UUIDv7: by time
-        if any(epoch > newest for epoch in self._followed.get(machine, ())):
+            return None if patient else self._gone(machine)
+        newest = max(
+            [e for e in fresh if self._is_own(e)] or fresh
+        )  # UUIDv7: by time; a machine may have come back to a lost spool's shard
+        if any(epoch > newest for epoch in known):
             return None  # an older one still, behind what was told
-        ends, claim = epochs[newest], self._claims.get(newest)
+        ends, claim = epochs.get(newest, {}), self._claims.get(newest)
+        if newest in self._epochs:
+            return Before(newest, ends, "spool_went_back", "whatever machine it had, this spool may not know of it")
         if claim is not None and any(r.stream.machine == machine and r.stream.epoch == newest for r in claim.closed):
-            return Before(newest, ends)
-        if claim is None or (claim.gateway, claim.shard) == (self.gateway, self.shard):
-            return Before(
-                newest, ends, "spool_lost", "the spool that wrote it is gone; what it had not sent nobody has"
-            )
+            return (self._is_own(newest) and self._lost(machine, newest)) or Before(newest, ends)
+        if claim is None or self._is_own(newest):
+            return Before(newest, ends, "spool_lost", LOST)
         if patient:
             return None
         who = f"gateway {claim.gateway} shard {claim.shard}"
         return Before(newest, ends, "moved", f"{who} wrote it and has not said that it ended")
 
-    def followed(self, machine: str, epoch: str) -> None:
-        """It was told that ``machine``'s streams follow ``epoch`` (and whatever is older)."""
-        known = self._followed.setdefault(machine, [])
-        known += [each for each in {*self._seen.get(machine, {}), epoch} if each not in known and each <= epoch]
+    def followed(self, machine: str, before: Before) -> None:
+        """It was told that ``machine``'s streams follow ``before`` (and whatever is older)."""
+        known, epoch = self._followed.setdefault(machine, []), before.epoch
+        known += [e for e in {*self._seen.get(machine, {}), epoch} if e not in known and e <= epoch]
+        if before.cause is None:
+            self._whole[machine] = epoch
+        elif self._whole.get(machine) == epoch:
+            del self._whole[machine]
+
+    def awaited(self) -> list[str]:
+        """Machines of which another gateway has said where it ended, and perhaps not sent all."""
+        return list(self._whole)
+
+    def _gone(self, machine: str) -> Before | None:
+        """The epoch that ended whole, when its writer's shard has another spool since and the rest of it is not recorded."""
+        epoch = self._whole.get(machine, "")
+        claim = self._claims.get(epoch)
+        if claim is None or not any(e > epoch and _shard(c) == _shard(claim) for e, c in self._claims.items()):
+            return None
+        return self._lost(machine, epoch)
+
+    def _lost(self, machine: str, epoch: str) -> Before | None:
+        """What is not recorded of an epoch that ended, and of which the spool is gone; None: all of it is."""
+        ends = self._seen.get(machine, {}).get(epoch, {})
+        recorded = {k: self._recorded.get(str(StreamId(epoch, machine, k)), FIRST_NUMBER) for k in ends}
+        return Before(epoch, recorded, "spool_lost", LOST) if recorded != ends else None
+
+    def _is_of_copy(self, epoch: str) -> bool:
+        """A newer epoch than this one, begun in the same shard's name: a copy's, which nothing here follows."""
+        return epoch > self.epoch and self._is_own(epoch)
+
+    def _is_own(self, epoch: str) -> bool:
+        claim = self._claims.get(epoch)
+        return claim is not None and _shard(claim) == (self.gateway, self.shard)
+
+
+def _shard(claim: Claim) -> tuple[str, str]:
+    return claim.gateway, claim.shard
+
+
+def _place(stored: Sequence[int]) -> Place:
+    return stored[0], stored[1]

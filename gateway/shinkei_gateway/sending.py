@@ -50,6 +50,7 @@ class Sending:
     pending_bytes: int = 0
     since: int = 0
     flying: int = 0
+    farthest: int = FIRST_NUMBER
     offset: int = -1
     out: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -82,6 +83,7 @@ class Sending:
 
     def goes(self, end: int, size: int) -> None:
         """A record that ends before ``end`` is on its way; beyond `OUT_MOST` it counts as one with the record before it."""
+        self.farthest = max(self.farthest, end)
         if len(self.out) >= OUT_MOST:
             size += self.out.pop()[1]
         self.out.append((end, size))

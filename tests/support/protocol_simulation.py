@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -426,11 +427,16 @@ def values(event: Any, skip: int) -> list[tuple[int, Any]]:
 
 def run_many(first: int, schedules: int) -> Counter[str]:
     """Schedules ``first … first + schedules - 1``; AssertionError names the seed and how to replay it."""
+    return run_each(run, __name__, first, schedules)
+
+
+def run_each(run: Callable[[int], Mapping[str, int]], module: str, first: int, schedules: int) -> Counter[str]:
+    """``run`` of ``module`` with each seed; what happened, added up."""
     seen: Counter[str] = Counter()
     for seed in range(first, first + schedules):
         try:
             seen.update(run(seed))
         except Exception as error:
-            replay = f"python -c 'from tests.support.protocol_simulation import run; run({seed})'"
+            replay = f"python -c 'from {module} import run; run({seed})'"
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\nreplay: {replay}") from error
     return seen

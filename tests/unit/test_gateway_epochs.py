@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from shinkei_events.model.progress import Progress, Recorded
 from shinkei_events.topics import TOPIC_OF_KIND, partition_of
 from shinkei_gateway import standing
 from shinkei_gateway.core import Core
+from shinkei_gateway.epoch_change import Evidence
 from shinkei_gateway.intake import Batch, Draft, Reading
 
 T = 1_700_000_000_000_000_000
@@ -27,6 +29,7 @@ T = 1_700_000_000_000_000_000
 def opened(folder: Path, gateway: str = "gw") -> Core:
     core = Core(folder, gateway, "0")
     asyncio.run(core.begin())
+    core.commit.call(lambda: None).result(60)  # no life claims anything before the next one would know it
     return core
 
 
@@ -190,7 +193,7 @@ def test_an_interrupted_change_is_finished_at_the_next_start(tmp_path: Path) -> 
         say(core, n, n + 1)
     old = core.intake.stream("M", "signals")
     core.intake.hold()
-    core.epochs.begin("spool_went_back", "test", {}).result(60)
+    core.epochs.begin("spool_went_back", Evidence("test")).result(60)
     steps = core.epochs.steps()
     for _ in range(7):
         next(steps)
@@ -233,3 +236,92 @@ def test_a_claim_is_repeated_so_that_a_quiet_gateway_is_not_taken_for_a_lost_one
     asyncio.run(core.standing.settle())
     assert core.intake.ownership.epoch == first.epoch, "a claim behind our first one is the copy's business"
     core.close(5)
+
+
+def photographed(folder: Path, to: Path) -> Path:
+    """A copy of the whole disk: nothing in the folder tells it from the original."""
+    shutil.copytree(folder, to)
+    (to / ".home").unlink()
+    os.link(folder / ".home", to / ".home")
+    return to
+
+
+def test_a_copy_made_while_the_gateway_runs_is_noticed_by_what_the_original_wrote_on(tmp_path: Path) -> None:
+    core = opened(tmp_path / "a")
+    say(core, 1, 11)
+    old = core.spool.epoch
+    to = photographed(tmp_path / "a", tmp_path / "b")
+    say(core, 11, 13)
+    claim = core.standing.claim()
+    assert claim is not None
+    copy = opened(to)
+    assert copy.spool.epoch == old, "nothing but the log can tell"
+    say(copy, 11, 14)
+    copy.standing.on_claim(claim, 0)
+    asyncio.run(copy.standing.settle())
+    new = copy.spool.epoch
+    assert new != old
+    assert counters(sent(copy)) == [(old, n, n) for n in range(1, 11)] + [(new, n - 10, n) for n in (11, 12, 13)]
+    later = copy.standing.claim()
+    assert later is not None
+    core.standing.on_claim(later, 1)
+    asyncio.run(core.standing.settle())
+    assert core.spool.epoch == old, "the original goes on"
+    for each in (core, copy):
+        each.close(5)
+
+
+def test_a_spool_restored_from_the_life_that_just_ended_is_noticed_also_at_its_second_start(tmp_path: Path) -> None:
+    core = opened(tmp_path / "a")
+    say(core, 1, 11)
+    to = photographed(tmp_path / "a", tmp_path / "b")
+    say(core, 11, 21)
+    claim = core.standing.claim()
+    assert claim is not None
+    core.close(5)
+    core = opened(to)
+    say(core, 11, 41)  # without the log, and beyond what was claimed
+    core.close(5)
+    core = opened(to)
+    old = core.spool.epoch
+    core.standing.on_claim(claim, 0)
+    asyncio.run(core.standing.settle())
+    events = sent(core)
+    assert counters(events) == [(old, n, n) for n in range(1, 11)] + [(core.spool.epoch, n - 10, n) for n in range(11, 41)]  # fmt: skip
+    assert {(e.of.kind, e.begin) for e in events if isinstance(e, Gap)} >= {("signals", 11)}
+    core.close(5)
+
+
+def test_a_gateway_says_nothing_of_a_machine_that_has_left_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "PATIENCE_S", 0.0)
+    a = opened(tmp_path, "a")
+    say(a, 1, 6)
+    a.intake.put(Batch("@moved", [Draft("M", T + 9, T + 9, StreamClosed, {"reason": "moved"})])).result(60)
+    report(a, StreamId("ffffffff-6800-7002-ab54-a98ceb1f0ad2", "M", "signals"), 9)
+    a.standing.follow()
+    events = [e for e in sent(a) if not isinstance(e, Frame)]
+    assert isinstance(events[-1], StreamClosed)
+    assert not [e for e in events if isinstance(e, Gap)]
+    a.close(5)
+
+
+def test_what_a_machine_left_behind_is_a_gap_when_that_spool_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = opened(tmp_path / "a", "a"), opened(tmp_path / "b", "b")
+    say(a, 1, 6)
+    a.intake.put(Batch("@moved", [Draft("M", T + 9, T + 9, StreamClosed, {"reason": "moved"})])).result(60)
+    claim = a.standing.claim()
+    assert claim is not None
+    a.close(5)
+    b.standing.on_claim(claim, 0)
+    say(b, 6, 9)
+    report(b, a.intake.stream("M", "signals"), 3)
+    fresh = opened(tmp_path / "c", "a")
+    b.standing.on_claim(msgspec.structs.replace(claim, epoch=fresh.spool.epoch, instance="n", closed=[]), 1)
+    monkeypatch.setattr(standing, "PATIENCE_S", 0.0)
+    b.standing.follow()
+    gaps = [(e.of, e.begin, e.cause) for e in sent(b) if isinstance(e, Gap) and e.of.kind == "signals"]
+    assert gaps == [(a.intake.stream("M", "signals"), 3, "spool_lost")]
+    for core in (b, fresh):
+        core.close(5)

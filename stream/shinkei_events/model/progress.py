@@ -112,7 +112,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A gateway's shard says that this life of it (``instance``, on ``host``) writes ``epoch`` from ``time`` (ns UTC) on.
 
     ``closed``: streams it writes no more because their machine moved on; all their numbers are below ``next``. Two lives that claim one
-    epoch and do not know of each other are two copies of one spool.
+    epoch and do not know of each other are two copies of one spool. ``place``: where its spool ends (segment, byte): one in which this life
+    ended before is older than the claim. ``after``: the lives before this one, newest last.
     """
 
     gateway: str
@@ -122,6 +123,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host: str
     time: int
     closed: list[Recorded] = []
+    place: tuple[int, int] | None = None
+    after: list[str] = []
 
     @property
     def key(self) -> str:
