@@ -17,6 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
+from shinkei_gateway.intake import Reading
+from shinkei_gateway.mqtt.connection import LARGEST_PACKET
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
 from shinkei_plant.broker import Broker
@@ -397,3 +399,83 @@ def test_strangers_make_no_machines_without_end_and_removals_are_no_quarantine(
     with caplog.at_level("WARNING", "shinkei"):
         asyncio.run(test())
     assert sum("max_machines" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_overlapping_filters_double_nothing_unmarked(mosquitto: Mosquitto) -> None:
+    """With MQTT 5 mosquitto sends a copy for each subscription that matches."""
+    raw = {"as": "signal", "machine": "D1", "signal": "n", "time": "/ts", "value": "/v"}
+
+    async def test(filters: list[str], marked: int) -> None:
+        intake = FakeIntake()
+        topics = [{"filter": name} | raw for name in filters]
+        async with running(source(mosquitto.port, intake, protocol="5", topics=topics, client_id=str(marked))):
+            device = Device(mosquitto.port)
+            device.publish(50)
+            await eventually_async(lambda: len(intake.readings("n")) == 50 + marked, 20)
+            device.close()
+        plain = [batch for batch in intake.batches if not batch.maybe_again]
+        assert [item.value for batch in plain for item in batch.items if isinstance(item, Reading)] == list(
+            range(1, 51)
+        )
+
+    asyncio.run(test(["plant/+/signal/+", "plant/#", "plant/D1/#"], 0))
+    asyncio.run(test(["plant/+/signal/+", "plant/D1/#"], 50))
+
+
+def test_another_qos_in_the_settings_is_asked_of_the_session_that_is_there(mosquitto: Mosquitto) -> None:
+    """Else what is said during an absence would go on being lost, as with the QoS 0 of before."""
+
+    async def test() -> None:
+        intake = FakeIntake()
+        device = Device(mosquitto.port)
+        for qos in (0, 1):
+            async with running(source(mosquitto.port, intake, qos=qos)):
+                device.publish(5)
+                await came(device, intake)
+        device.publish(5)
+        device.settle()
+        async with running(source(mosquitto.port, intake, qos=1)):
+            await came(device, intake)
+        device.close()
+        assert numbers(intake) == list(range(1, 16))
+
+    asyncio.run(test())
+
+
+def test_a_message_too_large_to_take_is_quarantined_and_stops_nobody(mosquitto: Mosquitto) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        async with running(source(mosquitto.port, intake)) as made:
+            device = Device(mosquitto.port)
+            device.raw("plant/D1/signal/picture", b"x" * (LARGEST_PACKET + 1))
+            device.publish(5)
+            await came(device, intake)
+            device.close()
+            assert (numbers(intake), made.health()["connections"]) == (list(range(1, 6)), 1)
+        (record,) = intake.drafts(Quarantined)
+        assert (record.machine, record.fields["where"]) == ("D1", "plant/D1/signal/picture")
+        assert "bytes" in record.fields["reason"]
+
+    asyncio.run(test())
+
+
+def test_retained_messages_that_come_again_are_marked(mosquitto: Mosquitto) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        device = Device(mosquitto.port)
+        for number in range(40):
+            device._last.append(
+                device.client.publish(
+                    f"plant/D1/signal/r{number}", json.dumps({"ts": time.time_ns(), "v": number}), qos=1, retain=True
+                )
+            )
+        device.settle()
+        for client in ("one", "other"):
+            async with running(source(mosquitto.port, intake, client_id=client, window=10)):
+                wanted = 40 if client == "one" else 80
+                await eventually_async(lambda wanted=wanted: len(intake.readings()) >= wanted, 20)
+        device.close()
+        plain = [item for batch in intake.batches if not batch.maybe_again for item in batch.items]
+        assert sorted(item.value for item in plain if isinstance(item, Reading)) == list(range(40))  # type: ignore[type-var]
+
+    asyncio.run(test())

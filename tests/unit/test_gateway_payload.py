@@ -162,6 +162,45 @@ def test_qos_2_is_the_same_until_its_packet_identifier_is_released() -> None:
     assert again.judge(message(b"1", 7, qos=2, again=True)) == "new"
 
 
+def test_a_redelivery_that_the_broker_does_not_name_one_is_marked() -> None:
+    """Aedes 1.2 sends what was under way again without DUP."""
+    memory = Memory(4)
+    memory.judge(message(b"1", 1))
+    memory.judge(message(b"2", 2, qos=2))
+    again = Memory(4, memory.state())
+    again.begins(is_present=True)
+    assert again.judge(message(b"1", 1)) == "unsure"
+    assert again.judge(message(b"2", 2, qos=2)) == "same"  # its packet identifier is not released yet
+    assert [again.judge(message(b"1", 1)) for _ in range(2)] == ["new", "new"]  # as many as were under way
+    other = Memory(4, memory.state())
+    other.begins(is_present=False)  # another session counts its packets anew
+    assert [other.judge(message(b"1", 1)), other.judge(message(b"2", 2, qos=2))] == ["new", "new"]
+
+
+def test_the_copy_for_a_second_subscription_is_marked() -> None:
+    memory = Memory(4)
+    judged = [memory.judge(message(b"1", mid), is_doubled=True) for mid in (1, 2)]
+    assert [*judged, memory.judge(message(b"2", 3, qos=0), is_doubled=True)] == ["new", "unsure", "new"]
+    assert memory.judge(message(b"2", 4, topic="u"), is_doubled=True) == "new"
+
+
+def test_what_the_window_forgot_is_marked_when_it_comes_again_unless_it_is_newer() -> None:
+    memory = Memory(2)
+    retained = Message("t", b"1", 1, 9, True, T + 9, True)
+    old, new = [Reading("A", "x", T, 1.0, 0, T + 9)], [Reading("A", "x", T + 5, 1.0, 0, T + 9)]
+    memory.took([Reading("A", "x", T + 1, 1.0, 0, T + 1)])
+    memory.judge(message(b"1", 1))
+    assert not memory.may_know(message(b"3", 1, again=True), old)  # the window has everything
+    memory.judge(message(b"2", 2))
+    assert memory.may_know(message(b"3", 1, again=True), old)
+    assert not memory.may_know(message(b"3", 1, again=True), new)
+    assert not memory.may_know(message(b"3", 1), old)
+    assert not memory.may_know(retained, old)  # the first subscription of all
+    memory.filters = ["t"]
+    memory.begins(is_present=False)
+    assert memory.may_know(retained, old)
+
+
 def test_every_machine_heard_of_gets_the_gaps() -> None:
     memory = Memory(4)
     memory.took([Reading("A", "x", T, 1.0, 0, T), Reading("B", "x", T + 5, 1.0, 0, T)])

@@ -10,12 +10,14 @@ import ssl
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from shinkei_events.errors import BadField
+
 SESSION_EXPIRY_S = 0xFFFF_FFFF
 """MQTT 5: the session never expires by itself (3.1.2.11.2)."""
 RECEIVE_MAXIMUM = 1_000
 """QoS 1 and 2 messages that may be under way unacknowledged (MQTT 5, 3.1.2.11.3): two batches of a source."""
 LARGEST_PACKET = 16 * 1024 * 1024
-"""Bytes of one packet; a broker that sends more is cut off (MQTT 5 tells it the limit, 3.1.2.11.4)."""
+"""Bytes of one packet (MQTT 5 tells the broker so, 3.1.2.11.4). Of a larger message only the beginning is kept, as evidence."""
 
 
 class Will(NamedTuple):
@@ -55,6 +57,16 @@ class Message(NamedTuple):
     is_again: bool
     received: int
     is_retained: bool = False
+    size: int | None = None
+    """Bytes of a payload that is too large to be taken (None: it is whole); ``payload`` is then its beginning."""
+
+
+def whole(message: Message) -> None:
+    """Raises `BadField` for a message that was too large to be taken."""
+    if message.size is not None:
+        raise BadField(
+            "$", f"{message.size} bytes", f"at most {LARGEST_PACKET} bytes of a message; the rest was not kept"
+        )
 
 
 class Limits(NamedTuple):

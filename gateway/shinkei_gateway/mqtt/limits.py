@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from shinkei_gateway.mqtt.broker_state import BrokerState
 from shinkei_gateway.mqtt.connection import RECEIVE_MAXIMUM, SESSION_EXPIRY_S, Limits
+from shinkei_gateway.mqtt.filters import minimal, overlapping
 from shinkei_gateway.mqtt.settings import MqttSource
 
 SHORT_SESSION_S = 86_400
@@ -69,5 +70,9 @@ def promises(source: MqttSource) -> list[str]:
     if source.qos and source.window < RECEIVE_MAXIMUM:
         found.append(
             f"window = {source.window} is less than what may be under way ({RECEIVE_MAXIMUM}): repeats may go unrecognised"
+        )
+    for one, other in overlapping(minimal([topic.filter for topic in source.topics]))[:3]:
+        found.append(
+            f"the filters {one} and {other} overlap: brokers may deliver a message on both twice; its second copy is taken and marked"
         )
     return found

@@ -17,6 +17,7 @@ from shinkei_gateway.mqtt.connection import Message
 _KEY = 8
 """Bytes that stand for a message in the window: its packet identifier and the CRC-32 of its topic and payload."""
 Verdict = Literal["new", "same", "unsure"]
+_MOST_TOPICS = 100_000
 _TOLD = ("state", "reason", "product", "recipe", "tool", "code", "by")
 
 
@@ -31,11 +32,16 @@ class Memory:
         self._new: list[int] = []
         self._unreleased: dict[str, int] = dict(known.get("unreleased", {}))
         self._topics: dict[str, int] = {}
+        self._twins: dict[str, int] = {}
+        self._under_way: frozenset[int] = frozenset()
+        self._suspected = 0
+        self._knows_retained = False
         self._last: dict[str, int] = dict(known.get("last", {}))
         self._states: dict[str, dict[str, Any]] = dict(known.get("states", {}))
         self._away: set[str] = set(known.get("away", ()))
         self.had_session: bool = known.get("session", False)
         self.filters: list[str] = list(known.get("filters", []))
+        self.qos: int | None = known.get("qos")
         self.broker: dict[str, Any] = dict(known.get("broker", {}))
         """`BrokerWatch.state_known`."""
 
@@ -44,37 +50,68 @@ class Memory:
         """Machines heard of, with the newest source time of each."""
         return self._last
 
-    def judge(self, message: Message) -> Verdict:
+    def begins(self, *, is_present: bool) -> None:
+        """A connection, with our session or without. With it, what was under way comes first, once more; a broker may forget to say so
+        (Aedes 1.2 sends it without DUP). Without it packet identifiers begin anew, and what is retained comes again.
+        """
+        self._under_way = frozenset(self._keys()) if is_present else frozenset()
+        self._suspected = len(self._under_way)
+        self._twins.clear()
+        self._knows_retained = bool(self.filters)
+        if not is_present:
+            self._unreleased.clear()
+
+    def judge(self, message: Message, *, is_doubled: bool = False) -> Verdict:
         """Remember a message and say what it is: ``same`` is proven, ``unsure`` has the bytes of one of the last.
 
         A broker that delivers again says so (DUP, 3.3.1.1) and keeps the packet identifier (4.4): with the same bytes that is the
         same message, of QoS 2 for certain until its PUBREL. A payload without a time of its own may also be said twice by the
-        machine: the caller knows that, and takes ``same`` of QoS 1 for unsure then.
+        machine: the caller knows that, and takes ``same`` of QoS 1 for unsure then. ``is_doubled``: more than one subscription matches
+        the topic, and brokers send a copy for each (3.3.4 of MQTT 5 allows it; mosquitto 2.0 does with MQTT 5, Aedes always).
         """
-        if not message.qos and not message.is_again:
+        if not message.qos and not message.is_again and not is_doubled:
             return "new"
         topic = self._topics.get(message.topic)
         if topic is None:
-            if len(self._topics) > 100_000:
+            if len(self._topics) > _MOST_TOPICS:
                 self._topics.clear()
             topic = self._topics[message.topic] = zlib.crc32(message.topic.encode())
         digest = zlib.crc32(message.payload, topic)
         key = message.mid << 32 | digest
         verdict: Verdict = "new"
+        is_suspect = self._suspected > 0 and message.qos > 0
+        self._suspected -= is_suspect
         if message.is_again:
             verdict = self._again(message, key, digest)
+        elif message.qos == 2 and self._unreleased.get(str(message.mid)) == digest:
+            verdict = "same"  # that packet identifier is still taken, whatever DUP says (4.3.3)
+        elif is_suspect and key in self._under_way:
+            verdict = "unsure"
+        if is_doubled and verdict == "new":
+            verdict = "unsure" if self._twins.get(message.topic) == digest else "new"
+            self._twins[message.topic] = digest
         if verdict != "same":
             self._new.append(key)
             if message.qos == 2:
                 self._unreleased[str(message.mid)] = digest
         return verdict
 
+    def may_know(self, message: Message, items: list[Reading | Draft]) -> bool:
+        """Whether a message that the broker gives again, or had retained, may have been taken so long ago that the window forgot it."""
+        if not message.is_again or (message.is_retained and not self._knows_retained):
+            return False
+        if len(self._window) + _KEY * len(self._new) < self._most:
+            return False
+        return all(item.time == item.received or item.time <= self._last.get(item.machine, 0) for item in items)
+
+    def _keys(self) -> tuple[int, ...]:
+        self._keep()
+        return struct.unpack(f">{len(self._window) // _KEY}Q", self._window)
+
     def _again(self, message: Message, key: int, digest: int) -> Verdict:
         if message.qos == 2 and self._unreleased.get(str(message.mid)) == digest:
             return "same"
-        self._keep()
-        count = len(self._window) // _KEY
-        keys = struct.unpack(f">{count}Q", self._window)
+        keys = self._keys()
         if message.qos and not message.is_retained and key in keys:
             return "same"
         return "unsure" if any(each & 0xFFFF_FFFF == digest for each in keys) else "new"
@@ -134,6 +171,6 @@ class Memory:
         self._keep()
         return {
             "window": self._window, "unreleased": dict(self._unreleased), "last": dict(self._last), "states": {m: dict(s) for m, s in self._states.items()},
-            "away": sorted(self._away), "session": self.had_session, "filters": list(self.filters),
+            "away": sorted(self._away), "session": self.had_session, "filters": list(self.filters), "qos": self.qos,
             "broker": dict(self.broker),
         }  # fmt: skip

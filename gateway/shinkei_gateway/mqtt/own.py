@@ -15,9 +15,9 @@ from typing import Any
 from shinkei_events.errors import BadInput, NotConnected
 from shinkei_gateway.mqtt import wire
 from shinkei_gateway.mqtt.connection import HANDLING, Dial, Limits, Message, Retained, Settled
-from shinkei_gateway.mqtt.properties import REASON_STRING
+from shinkei_gateway.mqtt.properties import REASON_STRING, SERVER_REFERENCE
 from shinkei_gateway.mqtt.pulse import Pulse
-from shinkei_gateway.mqtt.reasons import FAILURE, reason, refused
+from shinkei_gateway.mqtt.reasons import FAILURE, ended, reason, refused
 from shinkei_gateway.mqtt.wire import Answer, Decoder
 
 MOST_WAITING = 2_000
@@ -220,8 +220,7 @@ class OwnConnection(asyncio.Protocol):
             self._write(wire.answer(wire.PUBCOMP, answer.mid))
             self._released.append(answer.mid)
         elif kind == wire.DISCONNECT:
-            code = answer.codes[0] if answer.codes else 0
-            self._fail(f"the broker closed the connection: {reason(code, answer.found.get(REASON_STRING, ''))}")
+            self._fail(ended(answer.codes, answer.found.get(REASON_STRING, ""), answer.found.get(SERVER_REFERENCE, "")))
         else:
             waiting = self._answers.pop(answer.mid, None)
             if waiting is not None and not waiting.done():
@@ -317,5 +316,5 @@ def _is_failure(answer: Answer) -> bool:
 
 
 def _said(answer: Answer) -> str:
-    said = answer.found.get(REASON_STRING)
-    return f": {said}" if said else ""
+    said, server = answer.found.get(REASON_STRING), answer.found.get(SERVER_REFERENCE)
+    return (f": {said}" if said else "") + (f": it names {server[:200]}; if that is right, set url" if server else "")

@@ -16,6 +16,7 @@ import msgspec
 from shinkei_events.errors import BadField
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import EnergySaid, OperationSaid, Said, SetupSaid, StateSaid, draft_of, parse
+from shinkei_gateway.mqtt.filters import matches, minimal, overlapping
 from shinkei_gateway.mqtt.formats import MOST_BYTES, bounded, decoder
 from shinkei_gateway.mqtt.settings import TopicMap
 from shinkei_gateway.mqtt.times import nanoseconds
@@ -68,11 +69,26 @@ class Mapping:
         self._most, self._heard = most, set(heard)
         self._maps = [(topic, topic.filter.split("/")) for topic in topics]
         self._found: dict[str, _Plan | None] = {}
+        self._filters = minimal([topic.filter for topic in topics])
+        self._overlaps = bool(overlapping(self._filters))
+        self._doubled: dict[str, bool] = {}
 
     @property
     def filters(self) -> list[str]:
-        """What to subscribe to."""
-        return list(dict.fromkeys(topic.filter for topic, _ in self._maps))
+        """What to subscribe to: none that another one covers, for brokers send a message once for each subscription that matches."""
+        return list(self._filters)
+
+    def is_doubled(self, topic: str) -> bool:
+        """Whether more than one subscription matches ``topic``, so that a copy of its message may follow."""
+        if not self._overlaps:
+            return False
+        found = self._doubled.get(topic)
+        if found is None:
+            if len(self._doubled) >= _MOST_TOPICS:
+                self._doubled.clear()
+            levels = topic.split("/")
+            found = self._doubled[topic] = sum(matches(one.split("/"), levels) for one in self._filters) > 1
+        return found
 
     def machine(self, topic: str) -> str | None:
         """The machine that ``topic`` is about, or None where nothing of it was understood yet: a stranger's name makes no stream."""
@@ -178,18 +194,6 @@ def _quick(plan: _Plan, quick: tuple[str, str, str, str | None], payload: bytes,
     if type(status) is not int or not 0 <= status <= 0xFFFF_FFFF:
         return None
     return Reading(plan.machine, signal, time * _FACTOR[plan.how.time_unit], value, status, received)
-
-
-def matches(parts: list[str], levels: list[str]) -> bool:
-    """Whether a topic's levels match a filter's (MQTT 3.1.1 §4.7; topics with $ match no wildcard at the first level)."""
-    if levels[0].startswith("$") and parts[0] in ("+", "#"):
-        return False
-    for at, part in enumerate(parts):
-        if part == "#":
-            return True
-        if at >= len(levels) or part not in ("+", levels[at]):
-            return False
-    return len(parts) == len(levels)
 
 
 def keys(path: str) -> _Keys:

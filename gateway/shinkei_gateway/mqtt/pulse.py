@@ -18,6 +18,7 @@ class Pulse:
         self._idle = self._silent = 0
         self._acknowledged = self._asked = self._settled = 0
         self._is_asked = False
+        self._unanswered = 0
         self.is_heard = False
         """Set it with whatever comes from the broker."""
 
@@ -27,6 +28,10 @@ class Pulse:
 
     def answered(self) -> None:
         """A PINGRESP: everything written before the PINGREQ has arrived (TCP keeps one order)."""
+        self._unanswered -= 1
+        if self._unanswered > 0:
+            return
+        self._unanswered = 0
         self._is_asked = False
         self._settled = self._asked
 
@@ -38,14 +43,20 @@ class Pulse:
         return count
 
     def tick(self, *, is_reading: bool) -> Literal["", "ping", "dead"]:
-        """``is_reading`` False: the silence is our own."""
+        """``is_reading`` False: the silence is our own; the broker still hears from us, or it would end it (3.1.2.10)."""
         self._idle += 1
         if self._is_asked:
             self._silent = 0 if self.is_heard or not is_reading else self._silent + 1
             self.is_heard = False
-            return "dead" if self._silent >= self._patience else ""
+            if self._silent >= self._patience:
+                return "dead"
+            if is_reading or self._idle < self._idle_ticks:
+                return ""
+            self._idle, self._unanswered = 0, self._unanswered + 1
+            return "ping"
         if self._idle < self._idle_ticks and self._acknowledged == self._asked:
             return ""
         self._idle = self._silent = 0
+        self._unanswered += 1
         self._is_asked, self._asked, self.is_heard = True, self._acknowledged, False
         return "ping"

@@ -34,7 +34,14 @@ def refused(code: int, *, is_5: bool) -> str:
     return _REFUSED_3.get(code, f"return code {code}") + (hint if code == 1 else "")
 
 
-def reason(code: int, said: str = "") -> str:
-    """A reason code of MQTT 5 with what the broker itself ``said``."""
+def reason(code: int, said: str = "", server: str = "") -> str:
+    """A reason code of MQTT 5 with what the broker itself ``said``, and the ``server`` it names instead of itself (4.11)."""
     words = _REASONS_5.get(code, "unknown reason")
-    return f"{words} (0x{code:02X})" + (f": {said}" if said else "")
+    elsewhere = f": it names {server[:200]}; if that is right, set url" if server else ""
+    return f"{words} (0x{code:02X})" + (f": {said}" if said else "") + elsewhere
+
+
+def ended(codes: bytes, said: str = "", server: str = "") -> str:
+    """What a DISCONNECT of the broker says (3.14); without a reason it says no more than its end does."""
+    why = "the broker closed the connection"
+    return f"{why}: {reason(codes[0], said, server)}" if codes and codes[0] else why

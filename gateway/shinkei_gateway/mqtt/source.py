@@ -22,7 +22,7 @@ from shinkei_gateway.clock_watch import ClockWatch
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
 from shinkei_gateway.mqtt.broker_watch import BrokerWatch, ended
-from shinkei_gateway.mqtt.connection import Connection, Message
+from shinkei_gateway.mqtt.connection import Connection, Message, whole
 from shinkei_gateway.mqtt.dial import connection as connection_of
 from shinkei_gateway.mqtt.limits import broken, forgot, shortfalls
 from shinkei_gateway.mqtt.memory import Memory
@@ -134,12 +134,13 @@ class MqttDevices:
             self._tell_away(self._stopped)
             self._stopped = None
         memory.had_session = True
-        filters = self._mapping.filters
+        memory.begins(is_present=is_present)
+        filters, qos = self._mapping.filters, self._settings.qos
         if is_present:
             await connection.unsubscribe([name for name in memory.filters if name not in filters])
-        if not is_present or memory.filters != filters:
-            await connection.subscribe(filters, self._settings.qos, self._settings.retained)
-            memory.filters = filters
+        if not is_present or (memory.filters, memory.qos) != (filters, qos):
+            await connection.subscribe(filters, qos, self._settings.retained)
+            memory.filters, memory.qos = filters, qos
         await self._taker.put(Batch(self.name, [], memory.state()))
         self._settles_at = time.monotonic() + SETTLE_S
         self._outage.over()
@@ -196,11 +197,17 @@ class MqttDevices:
         for message in messages:
             if message.is_retained and self._settings.retained == "leave":
                 continue  # MQTT 3.1.1 cannot be asked to leave them out
-            if not message.payload and self._mapping.is_removal(message.topic, message.payload):
+            if (
+                not message.payload
+                and message.size is None
+                and self._mapping.is_removal(message.topic, message.payload)
+            ):
                 emit(RetainedRemoved(self.name, message.topic))
                 continue
-            verdict = memory.judge(message)
+            verdict = memory.judge(message, is_doubled=self._mapping.is_doubled(message.topic))
             found = self._items(message)
+            if verdict == "new" and message.is_again and memory.may_know(message, found):
+                verdict = "unsure"
             if verdict == "same" and (message.qos == 2 or _is_timed(found)):
                 repeats += _from_outside(found)
                 continue
@@ -237,6 +244,7 @@ class MqttDevices:
 
     def _items(self, message: Message) -> list[Reading | Draft]:
         try:
+            whole(message)
             return self._mapping.take(message.topic, message.payload, message.received)
         except BadInput as error:
             if isinstance(error, TooMany) and not self._is_full_told:

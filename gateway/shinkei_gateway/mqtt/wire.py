@@ -17,8 +17,8 @@ from shinkei_gateway.mqtt.properties import decoded, encoded, read_variable, var
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE = range(1, 9)
 SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = range(9, 16)
 PING = bytes([PINGREQ << 4, 0])
-MOST_ALIASES = 256
-"""Topics that a MQTT 5 broker may send as a number (3.1.2.11.5)."""
+HEAD_BYTES = 256
+"""Kept of the payload of a message that is too large."""
 _MOST_TOPICS = 100_000
 """Topic names remembered; then from the beginning."""
 _FROM_BROKER = {CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP, DISCONNECT}
@@ -38,8 +38,9 @@ def connect(dial: Dial) -> bytes:
     if is_5:
         body += encoded({
             props.SESSION_EXPIRY: SESSION_EXPIRY_S if dial.keep_session else 0, props.RECEIVE_MAXIMUM: dial.receive_maximum,
-            props.MAXIMUM_PACKET_SIZE: LARGEST_PACKET, props.TOPIC_ALIAS_MAXIMUM: MOST_ALIASES,
+            props.MAXIMUM_PACKET_SIZE: LARGEST_PACKET,
         })  # fmt: skip
+        # No topic aliases are offered (3.1.2.11.5): mochi 2.7 sends what was under way again by an alias of the connection before.
     body += _text(dial.client_id)
     if will is not None:
         body += (b"\0" if is_5 else b"") + _text(will.topic) + _binary(will.payload)
@@ -114,10 +115,13 @@ class Decoder:
         self._parts: list[bytes] = []
         self._have = self._need = 0
         self._topics: dict[bytes, str] = {}
-        self._aliases: dict[int, str] = {}
+        self._skip = 0
 
     def feed(self, data: bytes, received: int, messages: list[Message], answers: list[Answer]) -> None:
         """Add what ``data`` completes to ``messages`` and ``answers``. What was complete before a `BadInput` is in them."""
+        if self._skip:
+            gone = min(self._skip, len(data))
+            self._skip, data = self._skip - gone, data[gone:]
         if self._parts:
             self._parts.append(data)
             self._have += len(data)
@@ -135,7 +139,10 @@ class Decoder:
                     break
                 length, body = head
                 if length > self._largest:
-                    raise BadInput(f"a packet of {length} bytes; at most {self._largest} are taken")
+                    if not self._too_large(first, data, body, body + length, received, messages):
+                        break
+                    at = min(body + length, end)
+                    continue
             stop = body + length
             if stop > end:
                 self._need = stop - at  # a large payload is joined once, not at each piece
@@ -163,8 +170,10 @@ class Decoder:
                 if rest < stop and not data[rest] and topic is not None:
                     rest += 1
                 else:
-                    topic, rest = self._aliased(topic, data, rest, stop)
-            messages.append(new(Message, (topic, data[rest:stop], qos, mid, first & 9 != 0, received, first & 1 == 1)))
+                    topic, rest = self._named(topic, data, rest, stop)
+            messages.append(
+                new(Message, (topic, data[rest:stop], qos, mid, first & 9 != 0, received, first & 1 == 1, None))
+            )
             at = stop
         self._parts = [data[at:]] if at < end else []
         self._have = end - at
@@ -181,20 +190,36 @@ class Decoder:
         self._topics[raw] = topic
         return topic
 
-    def _aliased(self, topic: str | None, data: bytes, at: int, stop: int) -> tuple[str, int]:
-        """The topic by its alias (3.3.2.3.4), after the properties."""
+    def _named(self, topic: str | None, data: bytes, at: int, stop: int) -> tuple[str, int]:
+        """The topic, and where the properties end. An alias beside it is not needed; one instead of it was not offered."""
         found, at = decoded(data, at, stop)
-        alias = found.get(props.TOPIC_ALIAS)
-        if alias is not None:
-            if not 1 <= alias <= MOST_ALIASES:
-                raise BadInput(f"the topic alias {alias}; at most {MOST_ALIASES} were allowed")
-            if topic is not None:
-                self._aliases[alias] = topic
-            else:
-                topic = self._aliases.get(alias)
         if topic is None:
-            raise BadInput("a PUBLISH without a topic" + ("" if alias is None else f": nobody named alias {alias}"))
+            alias = found.get(props.TOPIC_ALIAS)
+            raise BadInput(
+                "a PUBLISH without a topic" + ("" if alias is None else f", by alias {alias}: none is allowed")
+            )
         return topic, at
+
+    def _too_large(self, first: int, data: bytes, body: int, stop: int, received: int, messages: list[Message]) -> bool:
+        """A message whose payload nobody can take: told with its beginning, so that it is acknowledged and its neighbours go on.
+
+        Refused it would come again for ever, for a broker of 3.1.1 cannot be told a limit. What has not come yet is skipped.
+        False: its topic has not come yet.
+        """
+        qos, size, end = first >> 1 & 3, stop - body, len(data)
+        if first & 0xF0 != 0x30 or self._is_5 or qos == 3:
+            raise BadInput(f"a packet of {size} bytes; at most {self._largest} are taken")
+        rest = body + 2 + (data[body] << 8 | data[body + 1]) if end >= body + 2 else end + 1
+        if rest + (2 if qos else 0) > end:
+            return False
+        topic, mid = self._topic(data[body + 2 : rest]), 0
+        if qos:
+            mid, rest = data[rest] << 8 | data[rest + 1], rest + 2
+            if not mid:
+                raise BadInput("a PUBLISH without a packet identifier")
+        payload, self._skip = data[rest : min(rest + HEAD_BYTES, end, stop)], max(0, stop - end)
+        messages.append(Message(topic, payload, qos, mid, first & 9 != 0, received, first & 1 == 1, stop - rest))
+        return True
 
     def _answer(self, first: int, data: bytes, at: int, stop: int) -> Answer:
         kind, flags = first >> 4, first & 0x0F

@@ -21,7 +21,7 @@ from shinkei_events.telemetry import emit
 from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.mqtt.broker_settings import dial
-from shinkei_gateway.mqtt.connection import Connection, Message
+from shinkei_gateway.mqtt.connection import Connection, Message, whole
 from shinkei_gateway.mqtt.dial import connection as make
 from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import refused
@@ -180,6 +180,7 @@ class SparkplugHost:
                 await self._say_online(connection)  # tck-id-message-flow-hid-sparkplug-state-message-delivered
             return []
         try:
+            whole(message)
             address = self._address(message.topic)
             payload = unpacked(message.payload)
         except BadInput as error:

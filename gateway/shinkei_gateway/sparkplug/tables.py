@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from shinkei_events.errors import BadField
 from shinkei_events.model.numbered import SignalDescribed
 from shinkei_gateway.intake import Draft
-from shinkei_gateway.mqtt.payload import matches
+from shinkei_gateway.mqtt.filters import matches
 from shinkei_gateway.quality import BAD, GOOD
 from shinkei_gateway.sparkplug.machines import Channel, Machine
 from shinkei_gateway.sparkplug.settings import MetricMap, SparkplugSource, signal_of
