@@ -15,6 +15,7 @@ from asyncua.server.user_managers import UserManager
 
 from shinkei_events.model.numbered import NodeWrite
 from shinkei_events.model.operation import Operation
+from shinkei_gateway.opcua import answering
 from shinkei_gateway.opcua.source import OpcuaMachine
 from tests.support.counting_machine import URI, settings
 from tests.support.fake_intake import FakeIntake
@@ -262,3 +263,76 @@ def test_after_a_restart_an_answered_operation_is_not_answered_again(check: Any)
         assert told(intake) == [("written", 1)]
 
     check(test)
+
+
+def test_a_surprise_costs_one_answer_and_the_next_is_written(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    variant, surprises = answering._variant, 1
+
+    async def surprised(*about: Any) -> ua.Variant:
+        nonlocal surprises
+        surprises -= 1
+        if surprises >= 0:
+            raise RuntimeError("nobody thought of this")
+        return await variant(*about)
+
+    monkeypatch.setattr(answering, "_variant", surprised)
+
+    async def test(machine: AnsweredMachine, intake: FakeIntake, source: Callable[..., OpcuaMachine]) -> None:
+        async with running(source()) as made:
+            await first_seen(machine, made, intake)
+            await machine.cycle()
+            await eventually_async(lambda: told(intake) == [("failed", 1)], 30)
+            await machine.cycle()
+            await eventually_async(lambda: told(intake) == [("failed", 1), ("written", 1)], 30)
+            assert made.health()["connections"] == 1
+        assert "nobody thought of this" in intake.drafts(NodeWrite)[0].fields["detail"]
+        assert machine.writes == [(WRITES["name"], 1)]
+
+    check(test)
+
+
+def test_an_answer_that_is_late_or_overtaken_by_a_later_edge_is_told_and_never_written(check: Any) -> None:
+    async def test(machine: AnsweredMachine, intake: FakeIntake, source: Callable[..., OpcuaMachine]) -> None:
+        wrong = {"user": WRITES | {"password": "env:SHINKEI_TEST_READS"}, "nodes": [{"node": ACK, "values": [1, 2]}], "within": "1s"}  # fmt: skip
+        async with running(source(answers=wrong)) as made:
+            await first_seen(machine, made, intake)
+            await machine.cycle()
+            await eventually_async(lambda: told(intake) == [("late", 1)], 30)
+        async with running(source()) as made:
+            await first_seen(machine, made, intake)
+            intake.hold = True
+            for count in (1, 2):
+                await machine.cycle()
+                await eventually_async(lambda count=count: _waiting_operations(intake) == count, 30)
+            intake.hold = False
+            intake.release()
+            await eventually_async(lambda: len(told(intake)) == 3, 30)
+        assert told(intake)[1:] == [("superseded", 1), ("written", 1)]
+        assert machine.writes == [(WRITES["name"], 1)]
+        operations = [draft.fields["operation_id"] for draft in intake.drafts(Operation)]
+        assert [draft.fields["operation_id"] for draft in intake.drafts(NodeWrite)] == operations
+
+    check(test)
+
+
+def test_edges_of_two_handshakes_at_once_are_both_answered(check: Any) -> None:
+    async def test(machine: AnsweredMachine, intake: FakeIntake, source: Callable[..., OpcuaMachine]) -> None:
+        (handshake,) = settings(machine.url)["handshakes"]
+        both = [
+            handshake | {"name": name, "answer": {"node": ACK, "good": good}} for name, good in (("a", 1), ("b", 2))
+        ]
+        async with running(source(handshakes=both)) as made:
+            await first_seen(machine, made, intake)
+            await machine.cycle()
+            await eventually_async(lambda: len(told(intake)) == 2, 30)
+            await machine.cycle()
+            await eventually_async(lambda: len(told(intake)) == 4, 30)
+        assert sorted(told(intake)) == [("written", 1)] * 2 + [("written", 2)] * 2
+        assert sorted(machine.writes) == [(WRITES["name"], 1)] * 2 + [(WRITES["name"], 2)] * 2
+        assert len({draft.fields["operation_id"] for draft in intake.drafts(NodeWrite)}) == 4
+
+    check(test)
+
+
+def _waiting_operations(intake: FakeIntake) -> int:
+    return sum(getattr(item, "type", None) is Operation for batch, _ in intake._waiting for item in batch.items)

@@ -115,3 +115,44 @@ def test_without_history_the_gap_stays_and_nothing_is_asked_unless_it_is_wanted(
 
     for backfill in (True, False):
         asyncio.run(asyncio.wait_for(test(backfill), 300))
+
+
+def test_a_surprise_costs_one_channel_and_the_others_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "AFTER_SURPRISE_S", 0.05)
+    inside, surprises = history.is_inside, 1
+
+    def surprised(*about: int) -> bool:
+        nonlocal surprises
+        surprises -= 1
+        if surprises >= 0:
+            raise RuntimeError("nobody thought of this")
+        return inside(*about)
+
+    monkeypatch.setattr(history, "is_inside", surprised)
+
+    async def test() -> None:
+        machine, intake = CountingMachine(free_port()), FakeIntake()
+        await machine.start()
+        try:
+            for name in machine.written:
+                await machine._server.historize_node_data_change(machine._server.get_node(machine._nodes[name]))
+
+            async def once(made: OpcuaMachine) -> None:
+                await machine.step()
+                await eventually_async(
+                    lambda: intake.readings("t3") and intake.readings("t3")[-1].value == machine.count
+                )
+                await eventually_async(lambda: made.health()["backfill"] == 0, 30)
+
+            await with_source(machine, intake, once)
+            for _ in range(5):
+                await machine.step()
+            await with_source(machine, intake, once)
+            assert surprises < 0
+            assert filled(intake, "t0") == []
+            for name in ("t1", "t2", "t3"):
+                assert filled(intake, name)[:4] == machine.written[name][1:5]
+        finally:
+            await machine.stop()
+
+    asyncio.run(asyncio.wait_for(test(), 300))

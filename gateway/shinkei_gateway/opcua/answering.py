@@ -1,7 +1,9 @@
 """Writes answers to a machine, as a user of its own: once, after the operation is durable, each with an event of what became of it.
 
-The shell around `answer`. The intention is durable before the write leaves, so that a gateway killed in between never writes twice. Off
-unless the source says ``answers``. `run` is a task beside the values of each connection; called by `source`.
+The shell around `answer`. At most once: the intention is durable before the write leaves, and what was begun is never begun again, so a
+gateway killed in between never writes twice – it tells the answer as ``unproven``. An answer too few is what a machine waits for and a
+person sees; one too many would confirm the next cycle. Off unless the source says ``answers``. `run` is a task beside the values of each
+connection; called by `source`.
 """
 
 from __future__ import annotations
@@ -60,6 +62,9 @@ class Answering:
         self._session: Session | None = None
         self._wake = asyncio.Event()
         self._not_before, self._error = 0.0, ""
+        self._under_way: Due | None = None
+        self._is_out = False
+        self._broken: Ended | None = None
         self._told: Counter[str] = Counter()
 
     def add(self, due: list[Due]) -> list[Due]:
@@ -89,17 +94,31 @@ class Answering:
 
     # ---- a task ----------------------------------------------------------------------------------------------------------
     async def run(self, lost: asyncio.Future[str]) -> None:
-        """As long as the source is connected. ``lost``: done when it is not any more."""
+        """As long as the source is connected. ``lost``: done when it is not any more. After a surprise it goes on with the next answer."""
         try:
             while True:
-                await self._step()
-        except Exception as error:  # noqa: BLE001  outermost of its task: values go on without it
-            emit(SourceCrashed(self._name, f"answers: {type(error).__name__}: {error}"))
+                try:
+                    await self._step()
+                except Exception as error:  # noqa: BLE001  outermost of its task: values go on beside it, and so do other answers
+                    await self._surprised(f"{type(error).__name__}: {error}")
         finally:
             await self._close(keep=lost.done())
 
+    async def _surprised(self, error: str) -> None:
+        """The answer under way is ended in the next `_step`: trying it again would only bring the same, and hold up those behind it."""
+        emit(SourceCrashed(self._name, f"answers: {error}"))
+        self._error = error
+        if self._under_way is not None:
+            self._broken = Ended(self._under_way, "unproven" if self._is_out else "failed", error)
+        self._under_way = None
+        await self._close(keep=True)
+        await asyncio.sleep(float(self._settings.retry))
+
     async def _step(self) -> None:
         """One thing."""
+        if self._broken is not None:
+            broken, self._broken = self._broken, None
+            await self._end(broken)
         for ended in self._open.hopeless(self._now()):
             await self._end(ended)
         session = self._session
@@ -154,6 +173,7 @@ class Answering:
             await session.close(keep=keep)
 
     async def _answer(self, session: Session, due: Due) -> None:
+        self._under_way, self._is_out = due, False
         try:
             node = session.resolve(due.node)
             value = await _variant(session, node, due)
@@ -168,7 +188,11 @@ class Answering:
         self._open.begin(due)
         await self._taker.put(Batch(self._name, [], self._resume()))
         # The disk may have taken its time; until here nothing has left.
-        await self._end(self._open.judge(due, self._now()) or await _write(session, node, value, due))
+        ended = self._open.judge(due, self._now())
+        if ended is None:
+            self._is_out = True
+            ended = await _write(session, node, value, due)
+        await self._end(ended)
 
     async def _end(self, ended: Ended) -> None:
         due, answers = ended.due, self._settings.answers
@@ -182,6 +206,7 @@ class Answering:
         }  # fmt: skip
         time_ = self._now().clock
         self._open.end(due)
+        self._under_way = None
         self._told[ended.outcome] += 1
         draft = Draft(self._settings.machine, time_, time_, NodeWrite, fields)
         if ended.outcome == "written":

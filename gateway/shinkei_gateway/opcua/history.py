@@ -24,6 +24,7 @@ from shinkei_gateway.telemetry import HistoryNotThere, SourceCrashed
 
 PAGE = 500
 PAUSE_S = 0.05
+AFTER_SURPRISE_S = 1.0
 JOBS_MAX = 100
 """Gaps that wait; of more, the newest are kept."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,6 +45,7 @@ class Backfill:
         known = taker.resume(self._name) or {}
         self._jobs = [_job(raw) for raw in known.get("jobs", [])]
         self._wake = asyncio.Event()
+        self._reading: tuple[Missing, str] | None = None
         self.values = 0
 
     @property
@@ -65,20 +67,27 @@ class Backfill:
         return {"backfill": self.open, "backfilled": self.values}
 
     async def run(self, session: Session) -> None:
-        """Read what is open, for as long as this connection lasts."""
-        try:
-            await self._run(session)
-        except NotConnected:
-            return  # the next connection goes on
-        except Exception as error:  # noqa: BLE001  outermost of its task: live values go on without it
-            emit(SourceCrashed(self._source, f"backfill: {type(error).__name__}: {error}"))
+        """Read what is open, for as long as this connection lasts. After a surprise it goes on with the next channel."""
+        while True:
+            try:
+                await self._run(session)
+            except NotConnected:
+                return  # the next connection goes on
+            except Exception as error:  # noqa: BLE001  outermost of its task: live values go on beside it
+                emit(SourceCrashed(self._source, f"backfill: {type(error).__name__}: {error}"))
+                if self._reading is not None:  # asked again it would only bring the same, and hold up what is behind it
+                    job, channel = self._reading
+                    job.spans.pop(channel, None)
+                await asyncio.sleep(AFTER_SURPRISE_S)
 
     async def _run(self, session: Session) -> None:
         while True:
             while self._jobs:
                 job = self._jobs[0]
                 for channel in sorted(job.spans):
+                    self._reading = (job, channel)
                     await self._channel(session, job, channel)
+                self._reading = None
                 self._jobs = [other for other in self._jobs if other is not job]
                 await self._taker.put(Batch(self._name, [], self._state()))
             self._wake.clear()
