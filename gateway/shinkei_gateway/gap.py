@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_REMEMBERED = 256
-"""Channels whose last source times fit into the resume state; of more only the newest of all is remembered."""
+"""Channels whose last source times fit into the resume state; of more only those of events and the newest of all are remembered."""
 MAX_NAMED = 1000
 """Channels that a gap record names one by one; of more it says that all may be concerned."""
 NEVER = -(1 << 63)
@@ -43,6 +43,7 @@ class Continuity:
         times = [time for time in (*self.last, NEVER if newest is None else newest) if time != NEVER]
         self.newest: int | None = max(times) if times else None
         """The newest source time seen."""
+        self._events = [at for at, name in enumerate(self._channels) if name.startswith("@")][:MAX_REMEMBERED]
         self._awaited: set[int] = set()
         self.watched: set[int] = set()
         """Channels whose next value has to be looked at with `seen`; for the others the hot path may write `last` itself."""
@@ -108,7 +109,8 @@ class Continuity:
     def state(self) -> dict[str, int]:
         """For the resume state; ``""`` is the newest of all when there are too many channels."""
         if len(self._channels) > MAX_REMEMBERED:
-            return {} if self.newest is None else {"": self.newest}
+            rare = {self._channels[at]: self.last[at] for at in self._events if self.last[at] != NEVER}
+            return {} if self.newest is None else rare | {"": self.newest}
         state = {name: time for name, time in zip(self._channels, self.last, strict=True) if time != NEVER}
         if self._floor is not None and self.newest is not None:
             state[""] = self.newest

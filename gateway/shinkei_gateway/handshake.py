@@ -38,13 +38,17 @@ class Taken(NamedTuple):
 
 
 class Cycle(NamedTuple):
-    """A finished edge. ``values``: role to what belongs to it; ``missed``: edges between ``previous`` and this that nobody saw."""
+    """A finished edge. ``values``: role to what belongs to it; ``missed``: edges between ``previous`` and this that nobody saw.
+
+    ``since``: where listening was interrupted before it, since when something may be missing (source time, ns); else None.
+    """
 
     edge: Edge
     previous: Edge | None
     values: dict[str, Taken]
     unknown: list[str]
     missed: int
+    since: int | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class _Pending:
     since: int
     missed: int
     initial: bool
+    floor: int | None = None
     asked: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
 
@@ -80,8 +85,11 @@ class Handshake:
     _values: dict[str, deque[Taken]] = field(default_factory=dict)
 
     # ---- what happens ------------------------------------------------------------------------------------------------
-    def trigger(self, time: int, value: Any, now: int) -> None:
-        """The trigger node has ``value``. A number: an edge is another number than before; a flag: an edge is its rise."""
+    def trigger(self, time: int, value: Any, now: int, since: int | None = None) -> None:
+        """The trigger node has ``value``. A number: an edge is another number than before; a flag: an edge is its rise.
+
+        ``since``: see `Cycle`.
+        """
         is_counter = isinstance(value, int) and not isinstance(value, bool)
         changed = value != self._value
         initial, self._known, self._value = not self._known, True, value
@@ -99,7 +107,7 @@ class Handshake:
             return
         newest = self.last is None or edge.time >= self.last.time
         self._pending.append(
-            _Pending(edge, self.last if newest else None, now, self._missed(edge), initial and self.last is None)
+            _Pending(edge, self.last if newest else None, now, self._missed(edge), initial and self.last is None, since)
         )
         if newest:  # an older edge told late does not take the mark back: the newest, told again, would be another one
             self.last = edge
@@ -135,7 +143,7 @@ class Handshake:
             self._pending.popleft()
             if head.initial and OPERATION in missing:
                 continue  # the counter of a machine met for the first time: nobody promised what was before
-            done.append(Cycle(head.edge, head.previous, found, missing, head.missed))
+            done.append(Cycle(head.edge, head.previous, found, missing, head.missed, head.floor))
         return done
 
     def to_read(self, now: int) -> list[str]:
@@ -166,7 +174,7 @@ class Handshake:
     # ---- over a restart --------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
         """What must be durable with the values: the last edge and those not finished."""
-        pending = [[*p.edge, *(p.previous or (None, None)), p.missed, p.initial] for p in self._pending]
+        pending = [[*p.edge, *(p.previous or (None, None)), p.missed, p.initial, p.floor] for p in self._pending]
         return {"last": list(self.last) if self.last else None, "pending": pending, "value": self._value}
 
     def restore(self, state: dict[str, Any], now: int) -> None:
@@ -174,9 +182,9 @@ class Handshake:
         self.last = Edge(*state["last"]) if state.get("last") else None
         self._value = state.get("value")
         self._recent.extend([] if self.last is None else [self.last])
-        for time, counter, before, before_counter, missed, initial in state.get("pending", []):
+        for time, counter, before, before_counter, missed, initial, *floor in state.get("pending", []):
             previous = Edge(before, before_counter) if before is not None else None
-            self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial))
+            self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial, *floor))
 
     # ---- inside ----------------------------------------------------------------------------------------------------------
     def _missed(self, edge: Edge) -> int:

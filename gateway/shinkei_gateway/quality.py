@@ -32,6 +32,11 @@ def is_node_gone(status: int) -> bool:
     return status & 0xFFFF_0000 in (0x8033_0000, 0x8034_0000)  # BadNodeIdInvalid, BadNodeIdUnknown
 
 
+def is_no_value_yet(status: int) -> bool:
+    """Whether a server has begun to watch a node and has not got its value (BadWaitingForInitialData, Part 4 §7.39.2)."""
+    return status & 0xFFFF_0000 == 0x8032_0000
+
+
 def is_finite(value: Any) -> bool:
     """Whether no number in ``value`` (nested lists and objects too) is NaN or infinite."""
     if isinstance(value, float):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from asyncua import ua
 
+from shinkei_events.model.machine import MachineStateChanged
+from shinkei_events.model.operation import Operation
 from shinkei_events.settings import strict
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from tests.support import honest_server
 from tests.support.completeness import compare, too_wide
-from tests.support.counting_machine import CountingMachine, settings
+from tests.support.counting_machine import CountingMachine, micro, settings
 from tests.support.fake_intake import FakeIntake
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
@@ -22,6 +26,7 @@ from tests.support.sizes import Sizes
 from tests.support.waiting import eventually_async
 
 EVERY_S = 0.02
+STOOD_NS = 4_000_000_000
 
 
 class Line:
@@ -120,6 +125,46 @@ def test_a_server_that_hands_nothing_over_leaves_a_gap_of_exactly_the_cut(rng: r
     assert (found.doubled, found.unexplained, wide) == (0, [], [])
     assert found.missing == found.covered > 0
     assert {gap["cause"] for gap in gaps} == {"session_lost"}
+
+
+def test_a_state_that_stood_for_long_has_a_gap_of_the_cut_alone() -> None:
+    line = Line(queue=5000)
+    honest_server.WAYS.reactivate = honest_server.WAYS.transfer = False
+    written: dict[str, list[tuple[int, Any]]] = {"@state": [], "@cycle": []}
+    heard: list[int] = []
+
+    async def state(said: str) -> None:
+        written["@state"].append((at := micro(time.time_ns()), said))
+        await line.machine.write("State", said, ua.VariantType.String, at)
+
+    async def test(line: Line, proxy: Proxy) -> None:
+        await state("EXECUTE")
+        written["@cycle"].append((await line.machine.cycle(), "done"))
+        await eventually_async(lambda: line.intake.drafts(MachineStateChanged) and line.intake.drafts(Operation), 60)
+        began = written["@cycle"][0][0]
+        await eventually_async(lambda: line.intake.readings("t0")[-1].time > began + STOOD_NS, 60)
+        proxy.cut()
+        heard.append(line.intake.readings("t0")[-1].time)
+        for said in ("HELD", "EXECUTE", "SUSPENDED"):
+            await state(said)
+            written["@cycle"].append((await line.machine.cycle(), "done"))
+            await asyncio.sleep(0.3)  # the length of the cut, not a wait for a state
+        proxy.restore()
+        await eventually_async(lambda: len(line.intake.gaps("production")) >= 2, 60)
+
+    asyncio.run(line.run(test))
+    (drafts, gaps) = line.intake.drafts(), line.intake.gaps("production")
+    arrived = {
+        "@state": [
+            (d.time, d.fields["state"]) for d in drafts if d.type is MachineStateChanged and d.fields["by"] != "gateway"
+        ],
+        "@cycle": [(d.time, "done") for d in drafts if d.type is Operation],
+    }
+    found = compare(written, arrived, gaps)
+    assert (found.doubled, found.unexplained, found.missing, found.covered) == (0, [], 4, 4), arrived
+    assert {tuple(gap["channels"]) for gap in gaps} == {("@state",), ("@cycle",)}
+    publishing, spare, stalled = 0.05, 1.0, 2.0
+    assert all(gap["t_from"] >= heard[0] - (publishing + spare + stalled) * 1e9 for gap in gaps), (gaps, heard)
 
 
 def test_a_cut_longer_than_the_queues_loses_exactly_what_the_overflow_says(sizes: Sizes) -> None:

@@ -157,8 +157,8 @@ class Server:
         future = self.futures[message.sequence] = asyncio.get_running_loop().create_future()
         return future
 
-    def alive(self, published: Published) -> None:
-        self.told.append("alive")
+    def alive(self, published: Published, proves: bool) -> None:
+        self.told.append("alive" if proves else "alive?")
 
     async def lost(self, sequences: list[int]) -> None:
         self.told.append(("lost", *sequences))

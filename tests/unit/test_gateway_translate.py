@@ -45,10 +45,14 @@ class Machine:
         self.translator = Translator("src", SETTINGS, ITEMS, resume, 0)
 
     def say(
-        self, time: float, values: dict[str, Any], *, status: int = 0, received: float | None = None, now: int = 0
-    ) -> Translated:
+        self, time: float, values: dict[str, Any], *, status: int = 0, received: float | None = None, now: int = 0,
+        sent: float | None = None, is_all: bool = True,
+    ) -> Translated:  # fmt: skip
         told = [sample(node, time, value, status) for node, value in values.items()]
-        return self.translator.take(told, [], T + int((time if received is None else received) * S), now)
+        at = T + int((time if received is None else received) * S)
+        return self.translator.take(
+            told, [], at, now, None if sent is None else T + round(sent * 10) * S // 10, is_all=is_all
+        )
 
 
 def sample(node: str, time: float, value: Any, status: int = 0) -> Told:
@@ -337,3 +341,142 @@ def test_a_bad_reading_of_a_cycle_is_kept_as_bad_and_a_bad_trigger_is_no_edge() 
     assert draft.fields["unknown"] == []
     assert machine.say(6, {"s=Done": 2}, status=0x80310000).items == []
     assert machine.translator.idle(T + 60 * S, 60 * S) is None
+
+
+# ---- what is rare: since when something of it may be missing ------------------------------------------------------------
+def quiet(machine: Machine, *, until: float = 600) -> None:
+    """A state and a counter that stand since second 2, and a machine that was heard of until ``until``."""
+    machine.say(1, FLAT | {"s=a": 1.0}, sent=1.1)
+    machine.say(2, {"s=State": "HELD", "s=Tool": "T2", "s=Done": 1, "s=Op": operation(1, 2), "s=Leak": 0.1}, sent=2.1)
+    machine.translator.proved(T + int(until * S))
+
+
+def production(found: Translated) -> dict[str, tuple[float, float]]:
+    return {
+        channel: ((gap.fields["t_from"] - T) / S, (gap.fields["t_to"] - T) / S)
+        for gap in found.gaps
+        if gap.fields["of"] == "production"
+        for channel in gap.fields["channels"]
+    }
+
+
+EDGE = 600 - 0.1 - 1.15
+"""The last word, less the lag of the last value, less sampling, publishing (0.05 and 0.1 s) and a second."""
+
+
+def test_what_stood_for_long_has_a_gap_from_where_it_was_last_heard_of() -> None:
+    machine = Machine()
+    quiet(machine)
+    machine.translator.interrupted("session_lost")
+    found = machine.say(610, {"s=State": "6", "s=Tool": "T2"})
+    assert production(found) == {"@state": (EDGE, 610), "@setup.tool": (EDGE, 610)}
+    assert production(machine.say(611, {"s=State": "HELD"}, sent=611.1)) == {}
+
+
+def test_cycles_missed_have_a_gap_from_where_the_counter_was_last_heard_of() -> None:
+    machine = Machine()
+    quiet(machine)
+    machine.translator.interrupted("session_lost")
+    found = machine.say(610, {"s=Done": 4, "s=Op": operation(4, 610), "s=Leak": 0.5})
+    assert production(found) == {"@cycle": (EDGE, 610)}
+    again = Machine()
+    quiet(again)
+    again.translator.interrupted("session_lost")
+    late = Machine(json.loads(json.dumps(again.say(610, {"s=Done": 4}).resume)))  # its values come after a restart
+    assert production(late.say(610, {"s=Op": operation(4, 610), "s=Leak": 0.5})) == {"@cycle": (EDGE, 610)}
+
+
+def test_a_message_that_left_something_behind_proves_nothing() -> None:
+    machine = Machine()
+    quiet(machine, until=50)
+    machine.say(600, {"s=a": 2.0}, sent=600, is_all=False)
+    machine.translator.interrupted("session_lost")
+    assert production(machine.say(610, {"s=State": "6"}))["@state"][0] < 50
+
+
+def test_a_channel_that_waits_already_keeps_its_floor() -> None:
+    machine = Machine()
+    quiet(machine)
+    machine.translator.interrupted("session_lost")
+    machine.translator.proved(T + 700 * S)  # of the new subscription, before the state's value came
+    machine.translator.interrupted("session_lost")
+    again = Machine(json.loads(json.dumps(machine.translator.resume())))
+    again.translator.proved(T + 800 * S)
+    again.translator.interrupted("session_lost")
+    assert production(again.say(810, {"s=State": "6"}))["@state"][0] == EDGE
+
+
+def test_a_node_that_went_away_has_a_gap_from_then_on() -> None:
+    machine = Machine()
+    quiet(machine)
+    machine.translator.silent(HANDLES["s=State"])
+    machine.translator.proved(T + 700 * S)
+    machine.translator.interrupted("session_lost")
+    machine.translator.silent(HANDLES["s=State"])
+    machine.translator.heard(HANDLES["s=State"])
+    assert production(machine.say(810, {"s=State": "6"}))["@state"] == (EDGE, 810)
+
+
+def test_a_subscription_that_goes_on_thaws_the_floors() -> None:
+    machine = Machine()
+    quiet(machine)
+    again = Machine(json.loads(json.dumps(machine.say(600, {"s=a": 2.0}, sent=600).resume)))
+    again.translator.continued(0)
+    again.translator.proved(T + 700 * S)
+    again.translator.interrupted("session_lost")
+    assert production(again.say(810, {"s=State": "6"}))["@state"] == (EDGE + 100, 810)
+
+
+def test_a_clock_that_was_set_back_meanwhile_gives_the_old_gap() -> None:
+    machine = Machine()
+    quiet(machine)
+    machine.translator.interrupted("session_lost")
+    assert production(machine.say(300, {"s=State": "6"}, received=610))["@state"] == (2, 300)
+    later = Machine()
+    quiet(later)
+    later.say(500, {"s=a": 2.0}, received=601, sent=601)  # another node has told that the clock went back by 101 s
+    later.translator.proved(T + 602 * S)
+    later.translator.interrupted("session_lost")
+    assert production(later.say(510, {"s=State": "6"}, received=611))["@state"][0] == 602 - 101 - 1.15
+
+
+def test_a_state_that_stood_there_before_listening_began_goes_by_the_machines_clock() -> None:
+    machine = Machine()
+    machine.translator.take([sample("s=State", -9000, "6"), sample("s=a", -1, 1.0)], [], T, 0, T)
+    machine.say(10, {"s=a": 2.0}, sent=10.1)
+    machine.translator.proved(T + 600 * S)
+    machine.translator.interrupted("session_lost")
+    begin, _ = production(machine.say(610, {"s=State": "HELD"}))["@state"]
+    assert begin == EDGE - 5  # by as much as its clock may differ from the others' without being told of
+
+
+def test_without_a_time_of_sending_and_with_an_old_resume_state_it_begins_at_the_last_value() -> None:
+    machine = Machine()
+    machine.say(2, {"s=State": "HELD"})
+    resume = json.loads(json.dumps(machine.say(600, {"s=a": 2.0}).resume))
+    del resume["floors"]
+    for state in resume["handshakes"].values():
+        state["pending"] = [[*one[:6]] for one in state["pending"]]
+    again = Machine(resume)
+    assert production(again.say(610, {"s=State": "6"}))["@state"] == (2, 610)
+
+
+def test_an_overflow_of_a_rare_channel_begins_where_it_was_last_heard_of() -> None:
+    machine = Machine()
+    quiet(machine)
+    (gap,) = machine.say(603, {"s=State": "6"}, status=0x480).gaps
+    assert (gap.fields["cause"], (gap.fields["t_from"] - T) / S) == ("overflow", EDGE)
+
+
+def test_a_node_that_is_bad_after_a_cut_has_a_gap_and_one_without_a_value_yet_proves_itself_later() -> None:
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})
+    machine.translator.interrupted("session_lost")
+    (gap,) = machine.say(
+        9, {"s=a": None}, status=0x80310000
+    ).gaps  # BadNoCommunication: what was before it is not known
+    assert (gap.fields["channels"], gap.fields["t_from"], gap.fields["t_to"]) == (["a"], T + S, T + 9 * S)
+    waiting = machine.say(9, {"s=b": None}, status=0x80320000)  # BadWaitingForInitialData
+    assert (waiting.gaps, len(readings(waiting))) == ([], 1)
+    (gap,) = machine.say(20, {"s=b": 3.0}).gaps
+    assert (gap.fields["channels"], gap.fields["t_from"], gap.fields["t_to"]) == (["b"], T + S, T + 20 * S)

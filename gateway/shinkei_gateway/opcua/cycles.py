@@ -40,9 +40,9 @@ class Cycles:
         for handshake in self._handshakes.values():
             handshake.disconnected()
 
-    def trigger(self, item: Item, value: Any, time: int, now: int) -> None:
-        """A trigger node."""
-        self._handshakes[item.group].trigger(time, value, now)
+    def trigger(self, item: Item, value: Any, time: int, now: int, since: int | None = None) -> None:
+        """A trigger node; ``since`` when something before it may be missing, or None."""
+        self._handshakes[item.group].trigger(time, value, now, since)
 
     def counts_on(self, item: Item, value: Any) -> bool:
         """Whether a trigger counts: then it tells itself how many edges were missed."""
@@ -129,6 +129,8 @@ class Cycles:
 
     def _gaps(self, name: str, cycle: Cycle, received: int) -> list[Draft]:
         since = cycle.previous.time if cycle.previous else cycle.edge.time
+        if cycle.since is not None:
+            since = min(max(since, cycle.since), cycle.edge.time)
         found = []
         if cycle.missed:
             detail = f"handshake {name}: {cycle.missed} cycles passed unseen"

@@ -61,7 +61,7 @@ class Published(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One NotificationMessage; fields as in `Published`."""
+    """One NotificationMessage; fields as in `Published`. ``more``: also where it is not known, as of a message sent again."""
 
     sequence: int
     publish_time: int | None
@@ -69,6 +69,7 @@ class Message(NamedTuple):
     bad: list[Undecoded]
     status_change: int | None
     events: list[tuple[int, list[Value]]]
+    more: bool = True
 
 
 _NO_MESSAGE = Message(0, None, [], [], None, [])

@@ -83,6 +83,7 @@ class Ladder:
         loop = PublishLoop(session, self.state, listener)
         self._nodes.monitored.take_up(self.remembered)
         self._translator.continued(time.monotonic_ns())
+        self._pace()
         self._nodes.silence()
         self.save()
         try:
@@ -102,11 +103,21 @@ class Ladder:
         remembered.publishing, remembered.keepalive = publishing, keepalive
         await self._nodes.begin(session, subscription)
         remembered.subscription = subscription
+        self._pace()
         self.state = Publishing(subscription)
         loop = PublishLoop(session, self.state, listener)
         self.save()
         await session.publish(subscription)
         return loop
+
+    def _pace(self) -> None:
+        revised = [
+            self._nodes.monitored.revised.get(handle)
+            for handle, item in enumerate(self._items)
+            if item.role != "signal"
+        ]
+        sampling = max((one.sampling for one in revised if one is not None), default=0.0)
+        self._translator.paced(sampling, self.remembered.publishing)
 
     def save(self) -> None:
         """Write down what the next process needs."""

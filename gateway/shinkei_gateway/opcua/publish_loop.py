@@ -52,6 +52,7 @@ class Publishing:
         self._undurable: set[int] = set()
         self._acks: deque[int] = deque()
         self._faults = 0
+        self._is_odd = False
 
     def reconnected(self) -> None:
         """A new connection: no request is out. What is on its way to the disk is acknowledged here when it is there."""
@@ -106,10 +107,15 @@ class Publishing:
         self.last = sequence
         self._undurable.add(sequence)
 
-    def kept_alive(self, sequence: int) -> None:
-        """A keep-alive says that ``sequence`` comes next: where nothing has come yet, what comes first is known from now on."""
+    def kept_alive(self, sequence: int) -> bool:
+        """A keep-alive says that ``sequence`` comes next: where nothing has come yet, what comes first is known from now on.
+
+        Whether it proves that nothing is missing: not that of a server which counts keep-alives in a way of its own, ever.
+        """
         if self.last is None and sequence:
             self.last = before(sequence)
+        self._is_odd |= self.last is None or sequence != after(self.last)
+        return not self._is_odd
 
     def durable(self, sequence: int) -> None:
         """The message may be acknowledged: with the next request, in the order in which messages became durable."""
@@ -181,8 +187,8 @@ class Listener(Protocol):
     def take(self, message: Message) -> asyncio.Future[None] | None:
         """Every message, once and in order. The future is done when it is durable (None: there is nothing to wait for)."""
 
-    def alive(self, published: Published) -> None:
-        """A keep-alive: everything up to its time was told."""
+    def alive(self, published: Published, proves: bool) -> None:
+        """A keep-alive; ``proves``: everything up to its time was told."""
 
     async def lost(self, sequences: list[int]) -> None:
         """These messages nobody can have any more; what came after them is told next."""
@@ -276,10 +282,9 @@ class PublishLoop:
             state.repeated(published.sequence)
         elif is_message:
             p = published
-            self._message(Message(p.sequence, p.publish_time, p.values, p.bad, p.status_change, p.events))
+            self._message(Message(p.sequence, p.publish_time, p.values, p.bad, p.status_change, p.events, p.more))
         else:
-            state.kept_alive(published.sequence)
-            self._listener.alive(published)
+            self._listener.alive(published, state.kept_alive(published.sequence) and not published.more)
 
     async def _fill(self, missing: list[int], available: list[int]) -> None:
         """Messages that did not come: asked for again in order, and what is not to be had any more is told."""

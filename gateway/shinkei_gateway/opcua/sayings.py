@@ -28,10 +28,11 @@ from shinkei_gateway.state import COMPANIONS, Change, MachineState
 
 @dataclass(slots=True)
 class Taken:
-    """What one message became. ``live``: its newest source time that is of now; ``own`` of ``items`` are the gateway's own words."""
+    """What one message became, that was ``sent`` (server's clock) and ``received`` then. ``live``: its newest source time that is of now; ``own`` of ``items`` are the gateway's own words."""
 
     received: int
     now: int
+    sent: int | None = None
     items: list[Reading | Draft] = field(default_factory=list)
     gaps: list[Draft] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -70,8 +71,8 @@ class Sayings:
             take.items.append(copy)
         take.own += (copy is not None) + (sample.error is not None)
 
-    def fact(self, item: Item, sample: Sample, time: int, repeat: bool, take: Taken) -> None:
-        """What a state, a set-up, a counter or a node of a handshake says."""
+    def fact(self, item: Item, sample: Sample, time: int, repeat: bool, take: Taken, since: int | None = None) -> None:
+        """What a state, a set-up, a counter or a node of a handshake says; ``since`` when something before it may be missing, or None."""
         is_bad = sample.status >= BAD
         if item.role == "state":
             if item.name == "state" and is_bad:
@@ -83,7 +84,7 @@ class Sayings:
         elif is_bad or sample.value is None:
             return  # never written, or worth nothing
         elif item.role == "trigger":
-            self._cycles.trigger(item, sample.value, time, take.now)
+            self._cycles.trigger(item, sample.value, time, take.now, since)
         elif not repeat:
             self._setup_or_energy(item, sample, time, take)
 

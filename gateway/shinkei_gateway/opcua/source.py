@@ -239,8 +239,17 @@ class OpcuaMachine:
         if message.events:
             self._nodes.changed()
         if not message.values and not message.bad:
+            if not message.more:
+                self._translator.proved(message.publish_time)
             return None
-        found = self._translator.take(message.values, message.bad, self._clock(), time.monotonic_ns())
+        found = self._translator.take(
+            message.values,
+            message.bad,
+            self._clock(),
+            time.monotonic_ns(),
+            message.publish_time,
+            is_all=not message.more,
+        )
         self._nodes.went(found.gone)
         return self._put(found)
 
@@ -252,9 +261,11 @@ class OpcuaMachine:
             return
         session.fail(f"the server ended the subscription: status 0x{status:08X}", gone=True)
 
-    def alive(self, published: Published) -> None:
+    def alive(self, published: Published, proves: bool) -> None:
         """See `publish_loop.Listener`."""
         self._heard = time.monotonic()
+        if proves:
+            self._translator.proved(published.publish_time)
         if (back := self._translator.returned(self._clock())) is not None:
             self._taker.put(Batch(self.name, [back], self._resume_state()), own=1)
         if published.publish_time is not None and self._translator.newest is not None:

@@ -15,12 +15,13 @@ from shinkei_gateway.gap import NEVER, Break, Continuity, breaks
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.decode import Undecoded
+from shinkei_gateway.opcua.floors import Floors, slack
 from shinkei_gateway.opcua.missing import Missing, Span, missing_of
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.sayings import Sayings, Taken
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.quality import is_node_gone, is_overflow
+from shinkei_gateway.quality import is_no_value_yet, is_node_gone, is_overflow
 
 _SECOND = 1_000_000_000
 _PLAIN = frozenset({float, int, bool, str})
@@ -58,8 +59,12 @@ class Translator:
         self._name, self._source, self._items = name, source, items
         self._machine = source.machine
         known = resume or {}
-        slack = _SECOND + int(5 * source.publish * _SECOND)
-        self._continuity = Continuity([item.channel for item in items], known.get("last"), slack)
+        spread = _SECOND + int(5 * source.publish * _SECOND)
+        self._continuity = Continuity([item.channel for item in items], known.get("last"), spread)
+        self._floors = Floors(
+            {handle: item.channel for handle, item in enumerate(items) if item.role != "signal"},
+            slack(source.sampling, source.publish), int(source.clock_limit * _SECOND), known.get("floors"),
+        )  # fmt: skip
         self._cause = "gateway_down"
         self.cycles = Cycles(name, source, items)
         """The handshakes, for what answers are due."""
@@ -72,6 +77,7 @@ class Translator:
         if known:
             self._say.restore(known)
             self.cycles.restore(known["handshakes"], now)
+            self._floors.freeze(self._continuity.last)
 
     @property
     def newest(self) -> int | None:
@@ -88,11 +94,13 @@ class Translator:
         """The connection was lost for ``cause``; what comes next must prove that nothing is missing."""
         self._cause, self._was_settled = cause, False
         self._continuity.interrupted()
+        self._floors.freeze(self._continuity.last)
         self.cycles.disconnected(cause)
 
     def continued(self, now: int) -> None:
         """The same subscription goes on: what was sent meanwhile is sent again, and current values may be said once more."""
         if self._was_settled:
+            self._floors.thaw(self._continuity.awaited())
             self._continuity.continued()
         else:
             self._continuity.may_repeat()  # what is open stays open
@@ -109,11 +117,20 @@ class Translator:
 
     def silent(self, handle: int) -> None:
         """Nothing is heard of a node (it is refused, or gone)."""
+        self._floors.freeze(self._continuity.last, [handle])
         self._continuity.ignore(handle)
 
     def heard(self, handle: int) -> None:
         """The node is monitored anew."""
         self._continuity.expect(handle)
+
+    def paced(self, sampling: float, publishing: float) -> None:
+        """How often (s) the server looks at what is no signal, and sends, as revised."""
+        self._floors.pace = slack(sampling, publishing)
+
+    def proved(self, sent: int | None) -> None:
+        """A response that was sent then left nothing behind, and none before it is missing (ns by the server's clock; None: it does not say)."""
+        self._floors.heard(sent)
 
     def unproven(self) -> list[int]:
         """Handles that have not proved since the last interruption that nothing is missing."""
@@ -130,9 +147,15 @@ class Translator:
             self._machine, cause, since, max(since, received), received, possible=True, detail=detail, kind="production"
         )
 
-    def take(self, values: Sequence[Told], bad: Sequence[Undecoded], received: int, now: int) -> Translated:
-        """All values of one notification message, in the order sent; ``bad``: those of them that could not be decoded."""
-        take = Taken(received, now)
+    def take(
+        self, values: Sequence[Told], bad: Sequence[Undecoded], received: int, now: int, sent: int | None = None,
+        *, is_all: bool = False,
+    ) -> Translated:  # fmt: skip
+        """All values of one notification message, in the order sent; ``bad``: those of them that could not be decoded.
+
+        ``sent``: when, ns by the server's clock; ``is_all``: nothing more was ready then.
+        """
+        take = Taken(received, now, sent)
         if bad:
             errors = {one.place: one for one in bad}
             for at, told in enumerate(values):
@@ -147,6 +170,10 @@ class Translator:
         is_back, self._is_back = self._is_back, False
         self._say.states(take, self._continuity.newest, is_back)
         self._say.skewed(take)
+        if take.live != NEVER:
+            self._floors.flowed(take.live, sent)
+        if is_all:
+            self._floors.heard(sent)
         self._finish(take)
         return self._result(take)
 
@@ -203,6 +230,7 @@ class Translator:
             "last": self._continuity.state(),
             "handshakes": self.cycles.state(),
             "settled": self._continuity.is_settled,
+            "floors": self._floors.state(),
             **self._say.resume(),
         }
 
@@ -233,19 +261,26 @@ class Translator:
     def _sample(self, handle: int, item: Item, sample: Sample, take: Taken) -> None:
         time = sample.source_time if sample.source_time is not None else (sample.server_time or take.received)
         last = self._continuity.last[handle]
-        repeat, since = self._continuity.seen(handle, time, sample.status)
+        is_waiting = is_no_value_yet(sample.status)  # proves nothing: what is sent next does
+        repeat, since = (False, None) if is_waiting else self._continuity.seen(handle, time, sample.status)
         take.repeats += repeat
-        if since is not None and sample.value is not None:
+        if since is not None:
+            since = self._floors.since(handle, since, time)
+        is_live = since is None and last != NEVER and not repeat and not is_waiting
+        # A value that cannot be had is a value too, but of a node that never had one there is nothing to miss.
+        if since is not None and (sample.value is not None or last != NEVER):
             self._unproven(item, sample, (since, time if time > since else take.received), take)
-        elif last != NEVER and not repeat:
+        elif is_live:
             take.live = max(take.live, time)
         if is_overflow(sample.status) and not repeat:
-            take.overflow[item.channel] = (time if last == NEVER else min(last, time), time)
+            take.overflow[item.channel] = (time if last == NEVER else min(self._floors.now(handle, last), time), time)
+        if not is_waiting:
+            self._floors.said(handle, time, take.sent, is_live=is_live)
         if item.role == "signal":
             if not repeat:
                 self._say.signal(item, sample, time, take)
         elif sample.error is None:
-            self._say.fact(item, sample, time, repeat, take)
+            self._say.fact(item, sample, time, repeat, take, since)
 
     def _unproven(self, item: Item, sample: Sample, span: Span, take: Taken) -> None:
         if item.role == "signal":
@@ -266,7 +301,8 @@ class Translator:
         if (found := breaks(take.unproven, self._signals)) is not None:
             channels = [] if found.whole else found.channels
             gaps.append(self._gap(self._cause, found, take, channels=channels, possible=True))
-        if (found := breaks(take.events, 0)) is not None:
+        for span in sorted(set(take.events.values())):  # what is rare has a record of its own: each is exact
+            found = Break(*span, sorted(name for name, own in take.events.items() if own == span), False)
             gaps.append(self._gap(self._cause, found, take, channels=found.channels, possible=True, kind="production"))
         if (found := breaks(take.overflow, 0)) is not None:
             gaps.append(self._gap("overflow", found, take, channels=found.channels, at_least=len(found.channels)))
