@@ -24,7 +24,7 @@ from shinkei_events.settings import PlantFile
 from shinkei_events.telemetry import emit
 from shinkei_events.topics import COMMANDS, LIVE, PROGRESS, TOPIC_OF_KIND
 from shinkei_gateway.commands import ISSUERS, Action, Commands
-from shinkei_gateway.forward import Forwarder, Send
+from shinkei_gateway.forward import Forwarder, Missing, Send
 from shinkei_gateway.forward_telemetry import LogAway, LogFound, NumbersMissing, SentAgain
 from shinkei_gateway.intake import Batch, Draft, Intake
 from shinkei_gateway.last_values import BEHIND_NS
@@ -48,15 +48,17 @@ def kinds_of(topic: str) -> tuple[Kind, ...]:
 class KafkaLink:
     """One per shard. ``actions``: by request type, beside `SendAgain`.
 
-    ``concerns``: whether this shard answers a command to its gateway; ``issuers``: parts that may ask.
+    ``concerns``: whether this shard answers a command to its gateway; ``issuers``: parts that may ask. ``tell``: takes the gaps of numbers
+    that the spool does not have any more (None: the intake does).
     """
 
     def __init__(self, plant: PlantFile, gateway: str, shard: str, forwarder: Forwarder, intake: Intake, standing: Standing, *,
                  actions: dict[type, Action] | None = None, concerns: Callable[[Command], bool] = lambda _command: True, issuers: Iterable[str] = ISSUERS,
-                 keep: Callable[[str], bool] = lambda _name: False, linger_ms: float = LINGER_MS) -> None:  # fmt: skip
+                 keep: Callable[[str], bool] = lambda _name: False, linger_ms: float = LINGER_MS, tell: Callable[[Batch, list[Missing]], object] | None = None) -> None:  # fmt: skip
         self._plant, self._gateway, self._source = plant, gateway, f"gateway/{gateway}/{shard}"
         self._forwarder, self._intake, self._standing = forwarder, intake, standing
         self._keep, self._linger_ms = keep, linger_ms
+        self._tell = tell or (lambda batch, _missing: intake.put(batch))
         intake.last_values.behind = BEHIND_NS + forwarder.frame_age
         self._wake = asyncio.Event()
         self._commands = Commands(
@@ -209,8 +211,8 @@ class KafkaLink:
                 "at_least": lost,
             }
             drafts.append(Draft(stream.machine, now, now, Gap, fields))
-        self._forwarder.missing.clear()
-        self._intake.put(Batch("@forward", drafts))
+        missing, self._forwarder.missing = self._forwarder.missing, []
+        self._tell(Batch("@forward", drafts), missing)
 
     # ---- from the log ------------------------------------------------------------------------------------------------
     async def _catch_up(self, reader: Consumer, log: kafka.LogAddress) -> None:

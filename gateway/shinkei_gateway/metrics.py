@@ -10,7 +10,18 @@ from prometheus_client.registry import Collector
 
 from shinkei_gateway.reconcile import Books
 
-_COUNTED = ("offered", "received", "own", "replayed", "duplicate", "quarantined", "numbered", "sent", "stored")
+_COUNTED = (
+    "offered",
+    "received",
+    "own",
+    "replayed",
+    "duplicate",
+    "quarantined",
+    "numbered",
+    "dropped",
+    "sent",
+    "stored",
+)
 
 WAITING = {
     "backlog": "Values and events in the spool that are not recorded yet",

@@ -1,7 +1,10 @@
 """The books: what every source gave in each hour of receipt, and how far it has come. Pure but for the text of its file.
 
 ``received + own + replayed = numbered + quarantined + duplicate`` holds at any time; ``numbered + quarantined = sent = stored`` when all is
-quiet. Stored means below the recorder's watermark: in the database, or covered by a gap record. Counted in values and events.
+quiet and nothing was dropped. Stored means below the recorder's watermark: in the database, or covered by a gap record. Dropped is what is
+lost for good: before it had a number (at least so many, as its gap says), or numbered and given up by the spool, and then neither sent nor
+stored. Counted in values and events. After a kill -9 the spool says how much was numbered since the books were last written (2 s at most);
+of these seconds nobody knows what was a duplicate or replayed: neither is in ``received`` then, and the sums hold.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ COLUMNS = (
     "duplicate",
     "quarantined",
     "numbered",
+    "dropped",
     "sent",
     "stored",
     "balanced",
@@ -39,14 +43,19 @@ class Run(NamedTuple):
 
 
 class _Page(msgspec.Struct):
-    """One source in one hour. ``runs``: stream to ``[begin, end)`` pairs, joined where they touch."""
+    """One source in one hour. ``runs``: stream to ``[begin, end)`` pairs, joined where they touch; ``drops``: those of them that are lost.
+
+    ``lost``: values that never had a number.
+    """
 
     offered: int | None = None
     received: int = 0
     own: int = 0
     duplicate: int = 0
     replayed: int = 0
+    lost: int = 0
     runs: dict[str, list[list[int]]] = {}
+    drops: dict[str, list[list[int]]] = {}
 
 
 class _Book(msgspec.Struct):
@@ -76,10 +85,11 @@ class Books:
         duplicate: int = 0,
         offered: int = 0,
         replayed: int = 0,
+        lost: int = 0,
     ) -> None:
         """``received`` values came from ``source`` at ``now`` (ns UTC), of which ``duplicate`` were known; ``runs`` were numbered.
 
-        ``own``: what the gateway itself said; ``replayed``: what came out of quarantine.
+        ``own``: what the gateway itself said; ``replayed``: what came out of quarantine; ``lost``: what a gap says never came.
         """
         with self._lock:
             page = self._page(source, now)
@@ -87,10 +97,20 @@ class Books:
             page.own += own
             page.duplicate += duplicate
             page.replayed += replayed
+            page.lost += lost
             if offered:
                 page.offered = (page.offered or 0) + offered
             for run in runs:
                 _add(page.runs.setdefault(run.stream, []), run.begin, run.end)
+
+    def drop(self, stream: str, begin: int, end: int) -> None:
+        """Numbers ``begin … end - 1`` of ``stream`` are in the spool no more, and not on the log. Told again, it changes nothing."""
+        with self._lock:
+            for page in self._pages():
+                for first, last in page.runs.get(stream, ()):
+                    if max(first, begin) < min(last, end):
+                        known = page.drops.setdefault(stream, [])
+                        page.drops[stream] = _joined([*known, [max(first, begin), min(last, end)]])
 
     def recover(self, ends: dict[str, int], source_of: Callable[[str], str], now: int) -> int:
         """Enter numbers that the spool has and the books do not (a crash came between); returns how many.
@@ -147,6 +167,22 @@ def _add(runs: list[list[int]], begin: int, end: int) -> None:
         runs.append([begin, end])
 
 
+def _joined(runs: list[list[int]]) -> list[list[int]]:
+    """Sorted, and as one where they overlap or touch."""
+    found: list[list[int]] = []
+    for begin, end in sorted(runs):
+        if found and begin <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], end)
+        else:
+            found.append([begin, end])
+    return found
+
+
+def _below(runs: list[list[int]], number: int) -> int:
+    """How many numbers of ``runs`` are below ``number``."""
+    return sum(max(0, min(end, number) - begin) for begin, end in runs)
+
+
 def _strike(runs: list[list[int]], end: int) -> int:
     """Strike out all from ``end`` on; returns how many numbers that were."""
     struck = 0
@@ -161,15 +197,17 @@ def _strike(runs: list[list[int]], end: int) -> int:
 def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
     given = {False: 0, True: 0}
     sent = stored = 0
+    dropped = page.lost
     for stream, runs in page.runs.items():
         _, next_sent, next_stored = state.get(stream, (0, 0, 0))
-        for begin, end in runs:
-            given[stream.endswith("/quarantine")] += end - begin
-            sent += max(0, min(end, next_sent) - begin)
-            stored += max(0, min(end, next_stored) - begin)
+        drops = page.drops.get(stream, [])
+        given[stream.endswith("/quarantine")] += sum(end - begin for begin, end in runs)
+        dropped += sum(end - begin for begin, end in drops)
+        sent += _below(runs, next_sent) - _below(drops, next_sent)
+        stored += _below(runs, next_stored) - _below(drops, next_stored)
     own_sum = page.received + page.own + page.replayed == given[False] + given[True] + page.duplicate
     return {
         "source": source, "hour": hour * HOUR_NS, "offered": page.offered, "received": page.received, "own": page.own,
-        "replayed": page.replayed, "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "sent": sent, "stored": stored,
+        "replayed": page.replayed, "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "dropped": dropped, "sent": sent, "stored": stored,
         "balanced": own_sum and max(sent, stored) <= given[False] + given[True],
     }  # fmt: skip

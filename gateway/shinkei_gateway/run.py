@@ -203,7 +203,7 @@ class Gateway:
             on_drop=_dropped if spool_settings.on_full == "drop_oldest" else None,
             spool={"max_bytes": most, "segment_bytes": min(SEGMENT_BYTES, max(SEGMENT_LEAST, most // 16))}, forward=forward,
         )  # fmt: skip
-        spool, intake = self._core.spool, self._core.intake
+        spool, intake, tail = self._core.spool, self._core.intake, self._core.opening.tail
         self._spool, self._forwarder, self._commit = spool, self._core.forwarder, self._core.commit
         told = self._books_file.exists()
         last_run = self._books_file.stat().st_mtime_ns if told else None
@@ -231,12 +231,9 @@ class Gateway:
             concerns=self._concerns,
             keep=self._keep,
             linger_ms=min(LINGER_MS, settings.frame_age * 100),
+            tell=self._taking.missing,
         )
-        emit(
-            GatewayStarted(
-                settings.id, self._shard, len(mine), spool.used(), str(self._folder), self._core.opening.tail
-            )
-        )
+        emit(GatewayStarted(settings.id, self._shard, len(mine), spool.used(), str(self._folder), tail))
 
     def _source(self, name: str, settings: Source) -> RunningSource:
         if isinstance(settings, OpcuaSource):

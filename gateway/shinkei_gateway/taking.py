@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from shinkei_events.identity import KINDS
 from shinkei_events.model.numbered import ClockSkew, Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
-from shinkei_gateway.intake import Batch, Draft, Intake
+from shinkei_gateway.intake import Batch, Draft, Intake, Reading
 from shinkei_gateway.offered import drafts_of, machines_of
 from shinkei_gateway.reconcile import Books, Run
+from shinkei_gateway.sending import Missing
 from shinkei_gateway.telemetry import ClockBeyond, GapFound, MessageQuarantined
 
 ROOM_EVERY_S = 0.05
@@ -84,11 +85,18 @@ class Taking:
             duplicate=duplicate,
             offered=offered,
             replayed=replayed,
+            lost=sum(_lost(item) for item in batch.items),
         )
         for draft in drafts_of(batch.items):
             _tell(draft, batch.source)
         # Shielded: a source that is ended must not cancel what the spool is writing.
         return asyncio.shield(asyncio.wrap_future(future))
+
+    def missing(self, batch: Batch, gone: Iterable[Missing]) -> asyncio.Future[None]:
+        """The gaps in ``batch``, of numbers that are ``gone`` from the spool."""
+        for stream, mark in gone:
+            self._books.drop(str(stream), mark.begin or 0, mark.end or 0)
+        return self.put(batch, own=len(batch.items))
 
     def resume(self, source: str) -> Any:
         """See `Taker`."""
@@ -114,6 +122,12 @@ class Taking:
         """See `Taker`."""
         last = self.last_run
         return last if last is not None and self._clock() - last > lost_after * 1e9 else None
+
+
+def _lost(item: Reading | Draft) -> int:
+    """How many values a gap says never came, at least; those that had numbers are told as such."""
+    is_lost = isinstance(item, Draft) and item.type is Gap and "id" not in item.fields
+    return int(item.fields.get("at_least", 0)) if is_lost and isinstance(item, Draft) else 0
 
 
 def _tell(item: Draft, source: str) -> None:

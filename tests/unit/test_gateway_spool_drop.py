@@ -7,9 +7,11 @@ from pathlib import Path
 
 from shinkei_events.frames import readings
 from shinkei_events.model.frame import Frame
+from shinkei_events.model.numbered import Gap
 from shinkei_gateway.core import Core
-from shinkei_gateway.intake import Batch, Reading
+from shinkei_gateway.intake import Batch, Draft, Reading, gap
 from shinkei_gateway.reconcile import Books
+from shinkei_gateway.sending import Missing
 from shinkei_gateway.taking import Taking
 from tests.unit.test_gateway_epochs import T, opened, report, say, sent
 
@@ -58,4 +60,32 @@ def test_the_books_balance_and_the_gap_is_what_they_numbered_and_the_log_has_not
     (row,) = books.rows(core.forwarder.state())
     assert (row["received"], row["balanced"]) == (1200, True)
     assert row["numbered"] == row["stored"] == 1200 + row["own"], "on record, or covered by the gap record"
+
+    async def tell() -> None:
+        taking = Taking(core.intake, books, lambda: T, lambda: 0)
+        for _ in range(2):  # the second time after a restart
+            now = T + 10**9
+            fields = {"id": "g", "of": signals, "cause": "spool_dropped", "begin": lost[0].begin, "end": lost[0].end, "at_least": gone}  # fmt: skip
+            await taking.missing(
+                Batch("@forward", [Draft("M", now, now, Gap, fields)]), [Missing(signals, mark) for mark in lost]
+            )
+
+    gone = sum((mark.end or 0) - (mark.begin or 0) for mark in lost)
+    asyncio.run(tell())
+    told, row = sorted(Books(books.encode()).rows(core.forwarder.state()), key=lambda row: str(row["source"]))
+    assert (row["dropped"], row["stored"]) == (gone, 1200 + row["own"] - gone)
+    assert (told["source"], told["own"], told["dropped"], told["balanced"]) == ("@forward", 2, 0, True)
+    core.close(5)
+
+
+def test_what_a_source_says_was_lost_before_it_had_a_number_is_in_the_books(tmp_path: Path) -> None:
+    books, core = Books(), opened(tmp_path)
+
+    async def give() -> None:
+        taking = Taking(core.intake, books, lambda: T, lambda: 0)
+        await taking.put(Batch("src", [gap("M", "overflow", T, T + 9, T + 9, at_least=7, channels=["a"])]), own=1)
+
+    asyncio.run(give())
+    (row,) = books.rows(core.forwarder.state())
+    assert (row["received"], row["dropped"], row["balanced"]) == (0, 7, True)
     core.close(5)

@@ -29,6 +29,7 @@ ACCOUNT = (
     "duplicate",
     "quarantined",
     "numbered",
+    "dropped",
     "sent",
     "stored",
 )
