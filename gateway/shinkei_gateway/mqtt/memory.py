@@ -32,8 +32,11 @@ class Memory:
         self._new: list[int] = []
         self._unreleased: dict[str, int] = dict(known.get("unreleased", {}))
         self._topics: dict[str, int] = {}
-        self._twins: dict[str, int] = {}
+        self._twins: dict[int, None] = {}
         self._under_way: frozenset[int] = frozenset()
+        self._taken: frozenset[int] = frozenset()
+        self.doubts = False
+        """Whether the last message judged has the bytes of one that was under way: `may_know` says more."""
         self._suspected = 0
         self._knows_retained = False
         self._last: dict[str, int] = dict(known.get("last", {}))
@@ -52,9 +55,10 @@ class Memory:
 
     def begins(self, *, is_present: bool) -> None:
         """A connection, with our session or without. With it, what was under way comes first, once more; a broker may forget to say so
-        (Aedes 1.2 sends it without DUP). Without it packet identifiers begin anew, and what is retained comes again.
+        (Aedes 1.2 sends it without DUP, rumqttd 0.20 under a new packet identifier as well). Without it packet identifiers begin anew, and what is retained comes again.
         """
         self._under_way = frozenset(self._keys()) if is_present else frozenset()
+        self._taken = frozenset(key & 0xFFFF_FFFF for key in self._under_way)
         self._suspected = len(self._under_way)
         self._twins.clear()
         self._knows_retained = bool(self.filters)
@@ -81,6 +85,7 @@ class Memory:
         verdict: Verdict = "new"
         is_suspect = self._suspected > 0 and message.qos > 0
         self._suspected -= is_suspect
+        self.doubts = is_suspect and digest in self._taken
         if message.is_again:
             verdict = self._again(message, key, digest)
         elif message.qos == 2 and self._unreleased.get(str(message.mid)) == digest:
@@ -88,8 +93,10 @@ class Memory:
         elif is_suspect and key in self._under_way:
             verdict = "unsure"
         if is_doubled and verdict == "new":
-            verdict = "unsure" if self._twins.get(message.topic) == digest else "new"
-            self._twins[message.topic] = digest
+            verdict = "unsure" if digest in self._twins else "new"
+            self._twins[digest] = None
+            if len(self._twins) * _KEY > self._most:
+                del self._twins[next(iter(self._twins))]
         if verdict != "same":
             self._new.append(key)
             if message.qos == 2:
@@ -97,7 +104,12 @@ class Memory:
         return verdict
 
     def may_know(self, message: Message, items: list[Reading | Draft]) -> bool:
-        """Whether a message that the broker gives again, or had retained, may have been taken so long ago that the window forgot it."""
+        """Whether a message that is new by its bytes or packet identifier may have been taken before: its time says so.
+
+        One that `doubts` has the same time of its own; one that the broker gives again, or had retained, is none newer than all known, and the window forgot it.
+        """
+        if self.doubts and all(item.time != item.received for item in items):
+            return True
         if not message.is_again or (message.is_retained and not self._knows_retained):
             return False
         if len(self._window) + _KEY * len(self._new) < self._most:

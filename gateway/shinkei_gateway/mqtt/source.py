@@ -206,7 +206,7 @@ class MqttDevices:
                 continue
             verdict = memory.judge(message, is_doubled=self._mapping.is_doubled(message.topic))
             found = self._items(message)
-            if verdict == "new" and message.is_again and memory.may_know(message, found):
+            if verdict == "new" and (message.is_again or memory.doubts) and memory.may_know(message, found):
                 verdict = "unsure"
             if verdict == "same" and (message.qos == 2 or _is_timed(found)):
                 repeats += _from_outside(found)
