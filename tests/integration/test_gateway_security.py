@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from asyncua import ua
 from asyncua.crypto.security_policies import SecurityPolicyNone
+from asyncua.server.internal_session import InternalSession
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -98,6 +99,28 @@ def test_every_policy_mode_and_user(tmp_path: Path) -> None:
                     )
                     assert client.application_uri == "urn:shinkei:test:gw"
         assert (await connect(tmp_path, machine, security="none")).security_policy.Mode == ua.MessageSecurityMode.None_
+
+    check(machine, test)
+
+
+def test_a_server_that_lists_no_endpoints_for_the_address_it_was_asked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """gopcua's, behind a translated address: user and policy are those that it named before."""
+    made = InternalSession.create_session
+    monkeypatch.setenv("GW_PASSWORD", "geheim")
+
+    async def without_endpoints(*args: Any, **more: Any) -> ua.CreateSessionResult:
+        result = await made(*args, **more)
+        result.ServerEndpoints = []
+        return result
+
+    monkeypatch.setattr(InternalSession, "create_session", without_endpoints)
+    machine = SecureMachine(free_port(), server_identity(), users={"gw": "geheim"})
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        for user in ({}, {"user": {"name": "gw", "password": "env:GW_PASSWORD"}}):
+            await connect(tmp_path, machine, **user)
+        await connect(tmp_path, machine, security="none")
 
     check(machine, test)
 

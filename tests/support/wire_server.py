@@ -94,6 +94,7 @@ class WireServer(asyncio.Protocol):
             for ack in struct_from_binary(ua.PublishParameters, body).SubscriptionAcknowledgements:
                 self._kept.pop(ack.SequenceNumber, None)
             self._requests.append((request, header.RequestHandle))
+            self._begin()
             self._publish()
             return
         answer = _ANSWERS.get(type_id, _unsupported)
@@ -222,7 +223,6 @@ class WireServer(asyncio.Protocol):
         return response
 
     def _set_publishing(self, _body: Buffer) -> Any:
-        self._begin()
         response = ua.SetPublishingModeResponse()
         response.Parameters.Results = [ua.StatusCode()]
         return response

@@ -80,9 +80,22 @@ class Channel(SecureConnection):
 
 
 class _Wire(UaClient):
+    chosen: ua.EndpointDescription | None = None
+
     def _make_protocol(self) -> UASocketProtocol:
         made = super()._make_protocol()
         made._connection = Channel(self.security_policy)
+        return made
+
+    async def create_session(self, parameters: ua.CreateSessionParameters) -> ua.CreateSessionResult:
+        """A server may list only the endpoints at the address that it was asked at (Part 4 §5.7.2): none behind a translated address."""
+        made = await super().create_session(parameters)
+        if not made.ServerEndpoints:
+            policy = self.security_policy
+            nameless = ua.EndpointDescription(
+                EndpointUrl=parameters.EndpointUrl, SecurityMode=policy.Mode, SecurityPolicyUri=policy.URI
+            )
+            made.ServerEndpoints = [self.chosen or nameless]
         return made
 
 
@@ -91,7 +104,11 @@ class ChannelClient(Client):
 
     def __init__(self, url: str, timeout: float = 4) -> None:
         super().__init__(url, timeout=timeout)
-        hook = self.uaclient.pre_request_hook
-        self.uaclient = _Wire(timeout)
-        self.uaclient.pre_request_hook = hook
+        self._wire = _Wire(timeout)
+        self._wire.pre_request_hook = self.uaclient.pre_request_hook
+        self.uaclient = self._wire
         self.nodes = Shortcuts(self.uaclient.session)
+
+    def choose(self, endpoint: ua.EndpointDescription) -> None:
+        """The session's endpoint, of which the server may say nothing more in the session."""
+        self._wire.chosen = endpoint

@@ -107,7 +107,6 @@ class Ladder:
         self.state = Publishing(subscription)
         loop = PublishLoop(session, self.state, listener)
         self.save()
-        await session.publish(subscription)
         return loop
 
     def _pace(self) -> None:

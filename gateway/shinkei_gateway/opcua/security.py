@@ -86,6 +86,7 @@ class Security:
         client.application_uri = own.uri
         endpoint = choose(await discover(source.url, source.timeout), source.security, source.mode, source.url)
         client.set_url(url_at(endpoint, source.url))
+        client.choose(endpoint)
         policy = POLICIES[source.security]
         _, token_uri = token_policy(endpoint.UserIdentityTokens, _kind(source.user), policy.URI, endpoint.SecurityMode)
         if source.security != "none":

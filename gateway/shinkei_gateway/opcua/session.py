@@ -154,13 +154,13 @@ class Session:
 
     # ---- subscription ----------------------------------------------------------------------------------------------------
     async def subscribe(self, publishing: float, keepalive: float) -> tuple[int, float, float]:
-        """Make a subscription with publishing off until `publish`: its id, publishing interval and keep-alive (s) as revised."""
+        """Make a subscription; nothing is sent before the first publish request: its id, publishing interval and keep-alive (s) as revised."""
         count = max(1, round(keepalive / publishing))
         request = ua.CreateSubscriptionRequest()
         request.Parameters = ua.CreateSubscriptionParameters(
             RequestedPublishingInterval=publishing * 1000, RequestedMaxKeepAliveCount=count,
             RequestedLifetimeCount=max(3 * count, round(LIFETIME_S / publishing)), MaxNotificationsPerPublish=0,
-            PublishingEnabled=False, Priority=0,
+            PublishingEnabled=True, Priority=0,
         )  # fmt: skip
         made = (await self.call(request, ua.CreateSubscriptionResponse)).Parameters
         interval = made.RevisedPublishingInterval / 1000
@@ -177,11 +177,6 @@ class Session:
             raise NotConnected(why(error)) from error
         self.has_taken_over = bool(result.StatusCode.is_good())
         return list(result.AvailableSequenceNumbers or []) if self.has_taken_over else None  # a null array: none
-
-    async def publish(self, subscription: int) -> None:
-        """Let the server send."""
-        params = ua.SetPublishingModeParameters(PublishingEnabled=True, SubscriptionIds=[subscription])
-        await self.ask(self._client.uaclient.set_publishing_mode(params))
 
     async def forget(self, subscription: int) -> None:
         """Delete a subscription; what the server says to it does not matter."""
