@@ -25,7 +25,7 @@ from shinkei_plant.catalog import MS
 from shinkei_plant.opcua_server import MachineServer, SignalNode
 from shinkei_plant.records import SignalSample, StateChange
 from shinkei_plant.settings import RecordingSettings
-from shinkei_plant.telemetry import RecordingPlayed
+from shinkei_plant.telemetry import RecordingPlayed, RecordingServed
 
 _TIME_NAMES = ("timestamp", "datetime", "time", "date", "ts")
 _BAD_NO_DATA = 0x809B0000
@@ -151,6 +151,8 @@ class Playing:
         await self._server.flag("Ready", True, now)
         await self._server.start()
         self._tell(ready=True, played=0)
+        signals, wait = len(self._recording.signals), float(self._settings.wait)
+        emit(RecordingServed(self._settings.name, self._server.url, signals, wait))
         await self._wait()
         await self._server.flag("Started", True, now)
         began = time.monotonic()

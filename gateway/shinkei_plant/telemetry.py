@@ -65,6 +65,18 @@ class BrokerLost(Telemetry, frozen=True):
     text: ClassVar[str] = "the MQTT broker ended by itself; starting it again"
 
 
+class RecordingServed(Telemetry, frozen=True):
+    """A recording's machine can be reached; it is played when somebody listens."""
+
+    machine: str
+    url: str
+    signals: int
+    wait_s: float
+    text: ClassVar[str] = (
+        "recording {machine}: {signals} signals at {url}; it is played when a client subscribes, or after {wait_s:g} s"
+    )
+
+
 class RecordingPlayed(Telemetry, frozen=True):
     """A recording is at its end."""
 

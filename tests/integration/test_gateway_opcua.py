@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +14,17 @@ from asyncua import Client, ua
 
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
-from shinkei_events.settings import strict
+from shinkei_events.settings import load_plant, section, strict
 from shinkei_gateway.opcua.ladder import SAME_START_S
 from shinkei_gateway.opcua.publish_loop import OUTSTANDING, UNDURABLE
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
+from shinkei_gateway.settings import GatewaySettings, sources_of
 from tests.support import honest_server
 from tests.support.completeness import Verdict, compare
 from tests.support.counting_machine import URI, CountingMachine, settings
 from tests.support.fake_intake import FakeIntake
+from tests.support.gateway_site import write_site
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually_async, patient
@@ -308,6 +311,50 @@ def test_a_deadband_is_the_servers_and_a_promise_it_cannot_keep_is_said() -> Non
             assert f"nsu={URI};s=t0" in health["short"]
 
     check(test)
+
+
+def test_wishes_of_a_node_and_of_a_group_in_plant_toml_reach_the_server(tmp_path: Path) -> None:
+    """A node's own first, then its group's, then the source's."""
+
+    def node(at: int, **more: Any) -> dict[str, Any]:
+        return {"node": f"nsu={URI};s=t{at}", "name": f"t{at}"} | more
+
+    slow = {"sampling": "1s", "queue": 60, "trigger": "status_value", "deadband": 2.5, "discard": "newest"}
+    slow["signals"] = [node(1), node(2, sampling="500ms", queue=7, trigger="status", deadband=0, discard="oldest")]
+    asked: dict[str, tuple[float, int, bool, int, int, float]] = {}
+
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        service = machine._server.iserver.subscription_service
+        create = service.create_monitored_items
+
+        async def seen(params: ua.CreateMonitoredItemsParameters) -> Any:
+            for item in params.ItemsToCreate:
+                wish, filter_ = item.RequestedParameters, item.RequestedParameters.Filter
+                if hasattr(
+                    filter_, "Trigger"
+                ):  # the library makes classes of its own when it reads definitions of types
+                    asked[item.ItemToMonitor.NodeId.Identifier] = (
+                        wish.SamplingInterval, wish.QueueSize, wish.DiscardOldest, filter_.Trigger, filter_.DeadbandType, filter_.DeadbandValue,
+                    )  # fmt: skip
+            return await create(params)
+
+        service.create_monitored_items = seen  # type: ignore[method-assign]
+        wish = settings(machine.url, sampling="100ms", outage="2s", signals=[node(0)], groups={"slow": slow})
+        del wish["queue"]
+        plant = load_plant(write_site(tmp_path, {"src": wish}))
+        found = sources_of(section(plant, "gateway", GatewaySettings))["src"]
+        assert isinstance(found, OpcuaSource)
+        async with running(OpcuaMachine("src", found, intake)) as made:
+            await connected(made)
+            await machine.step()
+            await eventually_async(lambda: intake.readings("t1"))
+
+    check(test)
+    assert {name: asked[name] for name in ("t0", "t1", "t2")} == {
+        "t0": (100.0, 20, True, 2, 0, 0.0),
+        "t1": (1000.0, 60, False, 1, 1, 2.5),
+        "t2": (500.0, 7, True, 0, 1, 0.0),
+    }
 
 
 def test_operations_are_exact_over_cuts_and_restarts_of_the_gateway() -> None:

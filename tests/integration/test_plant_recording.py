@@ -110,13 +110,16 @@ def test_a_machine_that_is_behind_its_recording_answers_all_the_same(tmp_path: P
     assert asyncio.run(read_while_it_plays()) > 40  # 201; 6 when it gives way after 50 rows only
 
 
-def test_semicolons_labels_and_empty_cells(tmp_path: Path) -> None:
+def test_semicolons_labels_and_empty_cells(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The format of a test bed: several signals, labels left out, a cell without a number is a bad value, not an old one."""
     file = tmp_path / "bench.csv"
     file.write_text("datetime;Current;Volume Flow RateRMS;anomaly;changepoint\n2020-03-09 10:14:33;1.33;32.0;0.0;0.0\n"
                     "2020-03-09 10:14:34;;31.5;1.0;0.0\n2020-03-09 10:14:35;1.41;nan;0.0;0.0\n")  # fmt: skip
     settings = RecordingSettings(file=file, port=free_port(), speed=20.0)
-    told = asyncio.run(watch(settings, ["Signals.Current", "Signals.Volume_Flow_RateRMS"]))
+    with caplog.at_level("INFO", "shinkei"):
+        told = asyncio.run(watch(settings, ["Signals.Current", "Signals.Volume_Flow_RateRMS"]))
+    said = [record.getMessage() for record in caplog.records if f":{settings.port}/" in record.getMessage()]
+    assert any(f"opc.tcp://127.0.0.1:{settings.port}/" in line for line in said), "where it listens is said"
     begin = 1583748873 * 10**9
     bad = ua.StatusCodes.BadNoData
     assert told.values["Signals.Current"] == [

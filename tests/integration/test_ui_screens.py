@@ -109,6 +109,10 @@ def test_from_the_alarm_to_the_raw_frame_by_ids(
     assert Words(language)("inbox.waiting", n=1) in inbox
     alarm = screen("inbox", lang=language, alarm="alarm-1")
     assert query_of(links_of(alarm, "anomaly")[0])["id"] == "anomaly-1"
+    said = text_of(alarm)
+    assert ">anomaly-1<" not in said, "what led to it is named, not numbered"
+    assert f"{Words(language)('finding.anomaly')}: " in said
+    assert [query_of(link)["machine"] for link in links_of(alarm, "machine")] == ["OP20", "OP20"]
     anomaly = screen("anomaly", lang=language, id="anomaly-1")
     made = [query_of(link)["unit"] for link in links_of(anomaly, "part")]
     with connect(site.plant, "ui") as conn:

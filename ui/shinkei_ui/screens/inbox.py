@@ -116,17 +116,14 @@ def _table(alarms: list[dict[str, Any]]) -> None:
 
 def _anomalies() -> None:
     st.subheader(words("inbox.anomalies"))
-    rows: list[tuple[str, list[Value]]] = []
-    for row in trouble.recent_anomalies(reader, None, 20):
-        signals = ", ".join(
-            signal_title(found, words, row["machine"], each["signal"])[0]
-            for each in (row["body"].get("signals") or [])[:3]
-        )
-        rows.append((
+    rows: list[tuple[str, list[Value]]] = [
+        (
             "warn" if row["phase"] != "closed" else "",
             [Link(formats.when(row["began"], zone), "anomaly", {"id": row["id"]}), machine_title(found, words, row["machine"]), words.get(f"finding.{row['finding']}", row["finding"]),
-             signals, formats.number(row["peak"], 3), formats.lasting((row["ended"] or row["began"]) - row["began"], words) if row["ended"] else words("anomaly.open")],
-        ))  # fmt: skip
+             _signals(row), formats.number(row["peak"], 3), formats.lasting((row["ended"] or row["began"]) - row["began"], words) if row["ended"] else words("anomaly.open")],
+        )
+        for row in trouble.recent_anomalies(reader, None, 20)
+    ]  # fmt: skip
     names = ("began", "machine", "finding", "signals", "peak", "lasted")
     show([Column(words(f"anomaly.column.{name}"), name == "peak") for name in names], rows) if rows else note(
         words("inbox.no_anomalies")
@@ -177,13 +174,39 @@ def _one(id: str) -> None:
 
 def _reasons(alarm: dict[str, Any]) -> None:
     st.subheader(words("inbox.reasons"))
-    rows: list[tuple[str, list[Value]]] = []
-    for cause in trouble.causes(reader, alarm["id"]) or [dict(each) for each in alarm["causes"]]:
-        shown: Value = Link(cause["id"], "anomaly", {"id": cause["id"]}) if cause["kind"] == "anomaly" else cause["id"]
-        rows.append(("", [words.get(f"cause.{cause['kind']}", cause["kind"]), shown]))
-    show([Column(words("inbox.column.kind")), Column(words("inbox.column.id"))], rows) if rows else note(
-        words("inbox.no_reasons")
-    )
+    causes = trouble.causes(reader, alarm["id"]) or [dict(each) for each in alarm["causes"]]
+    rows: list[tuple[str, list[Value]]] = [
+        ("", [words.get(f"cause.{cause['kind']}", cause["kind"]), *_reason(cause)]) for cause in causes
+    ]
+    names = ("kind", "what", "machine", "since")
+    show([Column(words(f"inbox.column.{name}")) for name in names], rows) if rows else note(words("inbox.no_reasons"))
+
+
+def _reason(cause: dict[str, Any]) -> list[Value]:
+    """What it was, at which machine, since when; an id only where nothing else is known of it."""
+    kind, id = cause["kind"], cause["id"]
+    row = trouble.anomaly(reader, id) if kind == "anomaly" else None
+    if row is not None:
+        signals = _signals(row)
+        finding = words.get(f"finding.{row['finding']}", row["finding"])
+        what = Link(f"{finding}: {signals}" if signals else finding, "anomaly", {"id": id})
+        return [what, _machine(row["machine"]), formats.when(row["began"], zone)]
+    if kind == "anomaly":
+        return [Link(id, "anomaly", {"id": id}), "", ""]
+    stream = id.rpartition("/")[0]
+    if kind == "state" and stream.count("/") == 2:
+        return ["", _machine(stream.split("/")[1]), ""]
+    return [id, "", ""]
+
+
+def _machine(name: str) -> Link:
+    return Link(machine_title(found, words, name), "machine", {"machine": name})
+
+
+def _signals(anomaly: dict[str, Any]) -> str:
+    """The titles of the signals that it is about, the first three."""
+    named = (anomaly["body"].get("signals") or [])[:3]
+    return ", ".join(signal_title(found, words, anomaly["machine"], each["signal"])[0] for each in named)
 
 
 def _history(id: str) -> None:
