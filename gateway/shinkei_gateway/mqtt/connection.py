@@ -57,16 +57,14 @@ class Message(NamedTuple):
     is_again: bool
     received: int
     is_retained: bool = False
-    size: int | None = None
-    """Bytes of a payload that is too large to be taken (None: it is whole); ``payload`` is then its beginning."""
+    bad: BadField | None = None
+    """Why it cannot be taken, if so: its topic is none (shown escaped), or its payload too large (then ``payload`` is its beginning)."""
 
 
 def whole(message: Message) -> None:
-    """Raises `BadField` for a message that was too large to be taken."""
-    if message.size is not None:
-        raise BadField(
-            "$", f"{message.size} bytes", f"at most {LARGEST_PACKET} bytes of a message; the rest was not kept"
-        )
+    """Raises `BadField` for a message that cannot be taken: refusing the connection instead would only bring it again, for ever."""
+    if message.bad is not None:
+        raise message.bad
 
 
 class Limits(NamedTuple):

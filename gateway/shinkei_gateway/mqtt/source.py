@@ -197,11 +197,7 @@ class MqttDevices:
         for message in messages:
             if message.is_retained and self._settings.retained == "leave":
                 continue  # MQTT 3.1.1 cannot be asked to leave them out
-            if (
-                not message.payload
-                and message.size is None
-                and self._mapping.is_removal(message.topic, message.payload)
-            ):
+            if not message.payload and message.bad is None and self._mapping.is_removal(message.topic, message.payload):
                 emit(RetainedRemoved(self.name, message.topic))
                 continue
             verdict = memory.judge(message, is_doubled=self._mapping.is_doubled(message.topic))

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shinkei_events.errors import BadInput
+from shinkei_events.errors import BadField, BadInput
 from shinkei_gateway.mqtt import properties as props
 from shinkei_gateway.mqtt.connection import LARGEST_PACKET, SESSION_EXPIRY_S, Dial, Limits, Message
 from shinkei_gateway.mqtt.properties import decoded, encoded, read_variable, variable
@@ -115,6 +115,7 @@ class Decoder:
         self._parts: list[bytes] = []
         self._have = self._need = 0
         self._topics: dict[bytes, str] = {}
+        self._bad: dict[bytes, BadField] = {}
         self._skip = 0
 
     def feed(self, data: bytes, received: int, messages: list[Message], answers: list[Answer]) -> None:
@@ -130,7 +131,7 @@ class Decoder:
             data = b"".join(self._parts)
             self._parts = []
         self._need, at, end = 0, 0, len(data)
-        new, topics, is_5 = tuple.__new__, self._topics, self._is_5
+        new, topics, bad, is_5 = tuple.__new__, self._topics, self._bad, self._is_5
         while end - at >= 2:
             first, length, body = data[at], data[at + 1], at + 2
             if length & 0x80:
@@ -172,21 +173,20 @@ class Decoder:
                 else:
                     topic, rest = self._named(topic, data, rest, stop)
             messages.append(
-                new(Message, (topic, data[rest:stop], qos, mid, first & 9 != 0, received, first & 1 == 1, None))
+                new(Message, (topic, data[rest:stop], qos, mid, first & 9 != 0, received, first & 1 == 1, bad.get(raw)))
             )
             at = stop
         self._parts = [data[at:]] if at < end else []
         self._have = end - at
 
     def _topic(self, raw: bytes) -> str:
-        try:
-            topic = raw.decode()
-        except UnicodeDecodeError as error:
-            raise BadInput(f"a topic that is not UTF-8: {raw[:60]!r}") from error
-        if not topic or "+" in topic or "#" in topic or "\0" in topic:
-            raise BadInput(f"the topic {topic[:60]!r} in a PUBLISH (4.7.1, 4.7.3)")
+        """The name, or how it is shown when it is none: Aedes 1.2 passes on what a device publishes on a topic with U+0000."""
+        topic = raw.decode(errors="backslashreplace").replace("\0", "\\x00")
         if len(self._topics) >= _MOST_TOPICS:
             self._topics.clear()
+            self._bad.clear()
+        if not topic or "+" in topic or "#" in topic or topic.encode() != raw:
+            self._bad[raw] = BadField("topic", raw[:60], "a topic in UTF-8 without U+0000, + and # (MQTT 4.7.1, 4.7.3)")
         self._topics[raw] = topic
         return topic
 
@@ -218,7 +218,8 @@ class Decoder:
             if not mid:
                 raise BadInput("a PUBLISH without a packet identifier")
         payload, self._skip = data[rest : min(rest + HEAD_BYTES, end, stop)], max(0, stop - end)
-        messages.append(Message(topic, payload, qos, mid, first & 9 != 0, received, first & 1 == 1, stop - rest))
+        wrong = BadField("$", f"{size} bytes", f"at most {self._largest} bytes of a message; the rest was not kept")
+        messages.append(Message(topic, payload, qos, mid, first & 9 != 0, received, first & 1 == 1, wrong))
         return True
 
     def _answer(self, first: int, data: bytes, at: int, stop: int) -> Answer:
