@@ -35,10 +35,10 @@ def message(sequence: int) -> Message:
 
 
 def response(
-    sequence: int, *, has: bool = True, available: tuple[int, ...] = (), result: int = 0, subscription: int = 7
-) -> Published:
-    values = message(sequence).values if has else []
-    return Published(subscription, sequence, None, list(available), False, [], result, values, [], None, [])
+    sequence: int, *, has: bool = True, available: tuple[int, ...] = (), result: int = 0, subscription: int = 7, hollow: bool = False
+) -> Published:  # fmt: skip
+    values = message(sequence).values if has and not hollow else []
+    return Published(subscription, sequence, None, list(available), False, [], result, values, [], None, [], hollow)
 
 
 @given(st.integers(1, LAST), st.integers(0, 1000))
@@ -284,3 +284,61 @@ def test_without_a_subscription_there_is_no_connection() -> None:
         assert "no subscription" in server.failed
 
     check(None, test)
+
+
+def test_what_the_session_before_was_told_of_the_transfer_is_no_loss() -> None:
+    """The number after those that the server had at the transfer went to the old session (Milo does not keep it)."""
+
+    async def test(server: Server, loop: PublishLoop) -> None:
+        loop.state.handed_over([5, 6])
+        server.kept = {5, 6}
+        await loop.recover([5, 6])
+        await server.answer(response(8, available=(5, 6, 8)), response(10, available=(5, 6, 8, 10)))
+        assert server.told == [5, 6, 8, ("lost", 9), 10], "that one number alone, and once"
+
+    check(4, test)
+
+
+@pytest.mark.parametrize(
+    ("available", "sequence", "told"),
+    [
+        ((), 8, [("lost", 7), 8]),  # it keeps nothing: who knows what 7 was
+        ((9,), 9, [("lost", 7, 8), 9]),
+        ((7, 8), 8, [7, 8]),  # it has 7: a message, or what the old session was told, as others keep it
+        ((7,), 7, [7]),
+    ],
+)
+def test_after_a_transfer_other_holes_are_losses(available: tuple[int, ...], sequence: int, told: list[Any]) -> None:
+    async def test(server: Server, loop: PublishLoop) -> None:
+        loop.state.handed_over([])
+        server.kept = set(available)
+        await server.answer(response(sequence, available=available))
+        assert server.told == told
+
+    check(6, test)
+
+
+def test_without_a_transfer_the_same_hole_is_a_loss() -> None:
+    async def test(server: Server, loop: PublishLoop) -> None:
+        await server.answer(response(8, available=(8,)))
+        assert server.told == [("lost", 7), 8]
+
+    check(6, test)
+
+
+@pytest.mark.parametrize("available", [(5,), ()])
+def test_notifications_without_values_are_a_message_only_where_the_server_counts_them(
+    available: tuple[int, ...],
+) -> None:
+    async def counts(server: Server, loop: PublishLoop) -> None:
+        await server.answer(response(5, hollow=True, available=available), response(6))
+        assert server.told == ([5, 6] if available else ["alive", 6]), (
+            "not kept by the server, and nothing in it: no loss"
+        )
+
+    async def keeps_alive(server: Server, loop: PublishLoop) -> None:
+        await server.answer(response(5, hollow=True), response(5), response(6))
+        assert server.told == ["alive", 5, 6]
+
+    check(4, counts)
+    check(4, keeps_alive)

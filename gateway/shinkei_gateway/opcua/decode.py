@@ -43,7 +43,8 @@ class Published(NamedTuple):
     """One response. ``values``: see `Item`, in the order sent, a value that could not be read is None with BadDecodingError.
 
     ``sequence``, ``publish_time`` (ns UTC) of the message; ``available``: what the server could send again; ``results``: status codes of the
-    acknowledgements; ``status_change``: the status the subscription ended with; ``events``: (handle, fields). A fault of the
+    acknowledgements; ``status_change``: the status the subscription ended with; ``events``: (handle, fields);
+    ``hollow``: there are notifications, and none of them says anything. A fault of the
     service has ``service_result`` alone.
     """
 
@@ -58,6 +59,7 @@ class Published(NamedTuple):
     bad: list[Undecoded]
     status_change: int | None
     events: list[tuple[int, list[Value]]]
+    hollow: bool = False
 
 
 class Message(NamedTuple):
@@ -91,12 +93,15 @@ def decode_publish_response(body: bytes, structures: Structures) -> Published:
         subscription = _U32.unpack_from(body, at)[0]
         available, at = binary.array(scope, 7, body, at + 4)
         more, at = body[at] != 0, at + 1
+        notified = _MESSAGE.unpack_from(body, at)[2] > 0
         message, at = _message(scope, body, at)
         results, at = binary.array(scope, 19, body, at)
         _skip_diagnostics(scope, body, at)
+    m = message
+    hollow = notified and not (m.values or m.bad or m.events or m.status_change is not None)
     return Published(
         subscription, message.sequence, message.publish_time, available or [], more, results or [], result,
-        message.values, message.bad, message.status_change, message.events,
+        m.values, m.bad, m.status_change, m.events, hollow,
     )  # fmt: skip
 
 

@@ -80,6 +80,8 @@ class Ladder:
         if available is None and not session.is_old:
             return None
         self.state.reconnected()
+        if not session.is_old:
+            self.state.handed_over(available or [])
         loop = PublishLoop(session, self.state, listener)
         self._nodes.monitored.take_up(self.remembered)
         self._translator.continued(time.monotonic_ns())

@@ -52,7 +52,8 @@ class Publishing:
         self._undurable: set[int] = set()
         self._acks: deque[int] = deque()
         self._faults = 0
-        self._is_odd = False
+        self._is_odd = self._is_handed_over = self._retains = False
+        self._hollow: int | None = None
 
     def reconnected(self) -> None:
         """A new connection: no request is out. What is on its way to the disk is acknowledged here when it is there."""
@@ -101,6 +102,29 @@ class Publishing:
         if ahead >= 1 << 31:  # behind: a message sent again, or a server that counts keep-alives in its own way
             return Seen([], is_message)
         return Seen(run(due, min(ahead, MISSING_MAX)), False)
+
+    def handed_over(self, available: list[int]) -> None:
+        """The subscription was another session's, and these are the messages that the server still has."""
+        self._is_handed_over = True
+        self._retains |= bool(available)
+
+    def judged(self, sequence: int, available: list[int], *, is_hollow: bool) -> None:
+        """Before `seen` of a response: ``is_hollow`` when it holds notifications of which none says anything."""
+        self._retains |= sequence in available
+        self._hollow = sequence if is_hollow else self._hollow
+
+    def is_void(self, sequence: int, missing: list[int]) -> bool:
+        """Whether a message of ``missing`` that is not to be had holds nothing for us.
+
+        It was hollow when it came; or it tells the session before that the subscription was handed over (Part 4 §5.14.7): that takes the
+        number after those the server had then, and Milo 0.6 and 1.1 do not keep it. Believed only of a server that keeps its messages:
+        one with values would be there.
+        """
+        return sequence == self._hollow or (self._is_handed_over and self._retains and missing == [sequence])
+
+    def settled(self) -> None:
+        """The first response since the subscription was handed over is dealt with."""
+        self._is_handed_over = False
 
     def took(self, sequence: int) -> None:
         """The message ``sequence`` is in the spool's hands; `durable` follows, in any order."""
@@ -200,6 +224,16 @@ class Listener(Protocol):
         """False stops the sending of requests, and nothing else."""
 
 
+def _is_message(published: Published) -> bool:
+    """Whether a response has a message with a number of its own; else it is a keep-alive (Part 4 §5.14.1.1: no notifications in it).
+
+    Of notifications that say nothing, as a DataChangeNotification without values, the number alone does not tell: a server that has counted
+    them as a message keeps it for being asked again. Taken for a message by mistake it would hide the next one, which has its number.
+    """
+    says = published.values or published.bad or published.events or published.status_change is not None
+    return bool(says) or (published.hollow and published.sequence in published.available)
+
+
 class PublishLoop:
     """Use: `recover` after a reconnection, `run` in a task, `pump` when there may be room again."""
 
@@ -274,10 +308,12 @@ class PublishLoop:
         if self._is_first:
             self._is_first = False
             state.known_before(published.available)
-        is_message = bool(published.values or published.bad or published.events or published.status_change is not None)
+        is_message = _is_message(published)
+        state.judged(published.sequence, published.available, is_hollow=published.hollow and not is_message)
         seen = state.seen(published.sequence, is_message)
         if seen.missing:
             await self._fill(seen.missing, published.available)
+        state.settled()
         if seen.repeat:
             state.repeated(published.sequence)
         elif is_message:
@@ -292,6 +328,9 @@ class PublishLoop:
         for sequence in missing:
             has = not available or sequence in available
             message = await self._republish(sequence) if has else None
+            if message is None and self.state.is_void(sequence, missing):
+                self.state.last = sequence
+                continue
             if message is None:
                 gone.append(sequence)
                 continue
