@@ -105,7 +105,8 @@ class KafkaLink:
             await self._serve(producer, reader, log, stop)
         finally:
             watching.cancel()
-            self._standing.off_log()
+            if not stop.is_set():
+                self._standing.off_log()
             await asyncio.to_thread(_close, producer, reader)
 
     async def _watch(self, watch: kafka.LogWatch) -> None:

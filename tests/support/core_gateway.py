@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class CoreGateway:
         self.loop = asyncio.new_event_loop()
         self.full: list[str] = []
         self.core = Core(
-            folder, gateway, shard, on_full=self.full.append, on_durable=lambda: self.loop.call_soon_threadsafe(self._wake), disk=disk,
+            folder, gateway, shard, on_full=self.full.append, on_durable=self._durable, disk=disk,
             spool={"segment_bytes": 1 << 20} | (spool or {}), forward=({"credit": None} if plant.log.bootstrap else {}) | forward,
         )  # fmt: skip
         self.spool, self.commit, self.intake, self.forwarder = (
@@ -45,8 +46,9 @@ class CoreGateway:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ending: asyncio.Event | None = None
 
-    def _wake(self) -> None:
-        self.link.wake()
+    def _durable(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(self.link.wake)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
