@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -22,11 +23,22 @@ REQUEST_WITHIN_S = 10.0
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """``127.0.0.1:9100`` as host and port; raises `BadConfig`."""
+    """``127.0.0.1:9100`` or ``[::1]:9100`` as host and port; raises `BadConfig`."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise BadConfig("http", address, "expected host:port, port 0 for any free one")
-    return host.strip("[]"), int(port)
+    is_6 = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not is_6):
+        raise BadConfig("http", address, "expected host:port or [IPv6 address]:port, port 0 for any free one")
+    return host[1:-1] if is_6 else host, int(port)
+
+
+class _Server6(ThreadingHTTPServer):
+    """``::`` is every address of this computer, those of IPv4 too, whatever the system's own default is."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class Health:
@@ -73,7 +85,8 @@ class Health:
             def log_message(self, format: str, *args: Any) -> None:
                 """Requests for health are not worth a line."""
 
-        self._server = ThreadingHTTPServer((self._host, self._port), Handler)
+        kind = _Server6 if ":" in self._host else ThreadingHTTPServer
+        self._server = kind((self._host, self._port), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.2,), name="health", daemon=True).start()
         write_run(
@@ -85,10 +98,9 @@ class Health:
     @property
     def address(self) -> str:
         """``host:port`` that is really served."""
-        if self._server is None:
-            return f"{self._host}:{self._port}"
-        host, port = self._server.server_address[:2]
-        return f"{host if isinstance(host, str) else host.decode()}:{port}"
+        host, port = (self._host, self._port) if self._server is None else self._server.server_address[:2]
+        name = host if isinstance(host, str) else bytes(host).decode()
+        return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
     def update(
         self, *, ready: bool | None = None, lag: float | None = None, error: str | None = None, **details: Any

@@ -10,9 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from shinkei_cli.health import ask
 from shinkei_events import health
-from shinkei_events.health import Health
+from shinkei_events.errors import BadConfig
+from shinkei_events.health import Health, split_address
 from shinkei_events.runfile import read_run
+
+
+def has_ipv6() -> bool:
+    """Containers often have none."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -44,3 +56,30 @@ def test_anything_else_is_not_there(part: Health) -> None:
             urllib.request.urlopen(f"http://{part.address}/../plant.toml", timeout=60)
     finally:
         part.stop()
+
+
+def test_addresses_of_both_kinds_and_what_is_none() -> None:
+    assert split_address("127.0.0.1:9100") == ("127.0.0.1", 9100)
+    assert split_address("[::1]:0") == ("::1", 0)
+    assert Health("store", Path(), "[::]:9100").address == "[::]:9100"
+    for wrong in ("::1:9100", "::", "[::1]", "[::1]:x", "127.0.0.1:70000", "9100"):
+        with pytest.raises(BadConfig, match="IPv6"):
+            split_address(wrong)
+
+
+def test_it_answers_on_ipv6_and_on_every_address(tmp_path: Path) -> None:
+    offered = (("[::1]:0", ["[::1]"]), ("[::]:0", ["[::1]", "127.0.0.1"])) if has_ipv6() else ()
+    for address, asked in offered:
+        part = Health("store", tmp_path, address)
+        part.start()
+        try:
+            run = read_run(tmp_path, "store")
+            assert run is not None
+            port = run["http"].rpartition(":")[2]
+            assert run["http"] == f"{address[:-2]}:{port}"
+            for host in asked:
+                with urllib.request.urlopen(f"http://{host}:{port}/health", timeout=60) as answer:
+                    assert json.load(answer)["part"] == "store"
+            assert (ask(run["http"], 60) or {}).get("part") == "store"
+        finally:
+            part.stop()
