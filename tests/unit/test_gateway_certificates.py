@@ -26,7 +26,7 @@ from shinkei_gateway.opcua.certificate import (
     read_identity,
     thumbprint,
 )
-from shinkei_gateway.opcua.endpoints import POLICIES, choose, token_policy, url_at
+from shinkei_gateway.opcua.endpoints import POLICIES, choose, shown_first, token_policy, url_at
 from shinkei_gateway.opcua.expiry import ExpiryWatch
 from shinkei_gateway.opcua.pki import REJECTED_MOST, Pki
 from shinkei_gateway.opcua.secure_client import SecureClient
@@ -259,6 +259,21 @@ def test_exactly_the_endpoint_asked_for_is_taken_or_the_error_lists_what_there_i
     assert isinstance(told.value, NotConnected)
     with pytest.raises(refusal.EndpointNotOffered, match="nothing"):
         choose([], "none", "sign", "opc.tcp://10.0.0.7:4840")
+
+
+def test_a_person_is_shown_the_certificate_that_the_connection_will_have() -> None:
+    """A server with elliptic curves has two; the one that nothing here can use was shown, trusted, and then the other one refused."""
+    offers = [endpoint("none", 1), endpoint("Aes128_Sha256_RsaOaep", 3), endpoint("Basic256Sha256", 3)]
+    curves = endpoint("Basic256Sha256", 3)
+    curves.SecurityPolicyUri, curves.SecurityLevel = (
+        "http://opcfoundation.org/UA/SecurityPolicy#ECC_nistP256",
+        ua.Byte(9),
+    )
+    offers.append(curves)
+    url = "opc.tcp://plc-7:4840"
+    assert shown_first(offers, "Basic256Sha256", "sign_and_encrypt", url) is offers[2]
+    assert shown_first(offers, "Aes256_Sha256_RsaPss", "sign", url) is offers[1], "the strongest that could be taken"
+    assert shown_first([curves], "Basic256Sha256", "sign", url) is curves
 
 
 def test_a_server_that_calls_itself_otherwise_is_reached_where_it_was_configured() -> None:

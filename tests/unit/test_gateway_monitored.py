@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.ua.uaerrors import UaStatusCodeError
 
-from shinkei_events.errors import BadConfig
+from shinkei_events.errors import BadConfig, NotConnected
 from shinkei_events.settings import strict
 from shinkei_gateway.opcua.monitored import NO_NAMESPACE, Monitored, covered
 from shinkei_gateway.opcua.plan import Item, plan
@@ -106,3 +107,20 @@ def test_a_deadband_that_is_none_is_named(deadband: Any) -> None:
     source = strict(SETTINGS | {"signals": [{"node": "i=1", "name": "a", "deadband": deadband}]}, OpcuaSource, "x")
     with pytest.raises(BadConfig, match=r"signals\[0\]\.deadband"):
         check_opcua(source, "gateway.sources.m")
+
+
+@pytest.mark.parametrize(("code", "lives"), [(0x8045_0000, True), (None, False)])
+def test_a_server_without_events_still_has_values(code: int | None, lives: bool) -> None:
+    """It may refuse the whole call (BadFilterNotAllowed); a connection that broke is another thing."""
+
+    class Eventless(Server):
+        async def call(self, request: Any, _response: Any) -> Any:
+            failure: Any = UaStatusCodeError
+            raise NotConnected("no") from (failure(code) if code is not None else ConnectionError())
+
+    watched: Any = Monitored([]).watch_model
+    if lives:
+        assert not asyncio.run(watched(Eventless(1), 1))
+        return
+    with pytest.raises(NotConnected):
+        asyncio.run(watched(Eventless(1), 1))

@@ -83,6 +83,21 @@ def choose(endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, 
     return max(found, key=lambda one: (_host(one) == host, one.SecurityLevel))
 
 
+def shown_first(
+    endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, url: str
+) -> ua.EndpointDescription:
+    """The one whose certificate a person is to see: that which would be taken, else the strongest of what could be.
+
+    A server may have several certificates: for elliptic curves, which are taken nowhere here, another one than for RSA.
+    """
+    try:
+        return choose(endpoints, policy, mode, url)
+    except EndpointNotOffered:
+        known = {one.URI for one in POLICIES.values()}
+        could = [one for one in endpoints if one.SecurityPolicyUri in known] or endpoints
+        return max(could, key=lambda one: (one.SecurityMode, one.SecurityLevel))
+
+
 def _host(endpoint: ua.EndpointDescription) -> str | None:
     try:
         return urlsplit(endpoint.EndpointUrl).hostname

@@ -12,7 +12,9 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.uaerrors import UaStatusCodeError
 
+from shinkei_events.errors import NotConnected
 from shinkei_gateway.opcua.parts import NOT_DONE, in_parts
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.remembered import Remembered, Revised
@@ -110,8 +112,13 @@ class Monitored:
                 ItemToMonitor=ua.ReadValueId(NodeId=ua.NodeId(ua.Int32(ObjectIds.Server)), AttributeId=AttributeIds.EventNotifier),
                 MonitoringMode=ua.MonitoringMode.Reporting, RequestedParameters=params)],
         )  # fmt: skip
-        (result,) = (await session.call(request, ua.CreateMonitoredItemsResponse)).Results
-        return bool(result.StatusCode.is_good())
+        try:
+            results = (await session.call(request, ua.CreateMonitoredItemsResponse)).Results
+        except NotConnected as error:
+            if isinstance(error.__cause__, UaStatusCodeError):  # the whole call refused: values come without events too
+                return False
+            raise
+        return any(result.StatusCode.is_good() for result in results or [])
 
     # ---- what is promised ------------------------------------------------------------------------------------------------
     def covers(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ from shinkei_gateway.opcua.certificate import (
     thumbprint,
     utc,
 )
-from shinkei_gateway.opcua.endpoints import MODES, POLICIES, choose, discover, token_policy, url_at
+from shinkei_gateway.opcua.endpoints import MODES, POLICIES, choose, discover, shown_first, token_policy, url_at
 from shinkei_gateway.opcua.pki import Known, Pki, own_hosts, pki_of
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.settings import OpcuaSource, OpcuaUser
@@ -100,6 +100,10 @@ class Security:
             client.expected = encoded(self.check(endpoint))
         self._own = own
         await asyncio.to_thread(self._set_user, client, source.user)
+
+    def to_trust(self, endpoints: Sequence[ua.EndpointDescription]) -> ua.EndpointDescription:
+        """The endpoint whose certificate a person is to see."""
+        return shown_first(endpoints, self._source.security, self._source.mode, self._source.url)
 
     def check(self, endpoint: ua.EndpointDescription) -> x509.Certificate:
         """The server's certificate, believed. Raises `SecurityRefused`; what is not trusted is kept in rejected/."""

@@ -35,7 +35,7 @@ async def look(security: Security, url: str, timeout: float) -> Shown:  # noqa: 
         raise refusal.CertificateInvalid(
             f"the server shows no certificate; it offers {'; '.join(offered(endpoints)) or 'nothing'}"
         )
-    best = max(with_certificate, key=lambda one: (one.SecurityMode, one.SecurityLevel))
+    best = security.to_trust(with_certificate)
     verdict = ""
     try:
         security.check(best)
