@@ -12,7 +12,7 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.opcua.decode import Undecoded
-from shinkei_gateway.opcua.plan import plan
+from shinkei_gateway.opcua.plan import EVENTS_HANDLE, plan
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.translate import Told, Translated, Translator
 
@@ -480,3 +480,10 @@ def test_a_node_that_is_bad_after_a_cut_has_a_gap_and_one_without_a_value_yet_pr
     assert (waiting.gaps, len(readings(waiting))) == ([], 1)
     (gap,) = machine.say(20, {"s=b": 3.0}).gaps
     assert (gap.fields["channels"], gap.fields["t_from"], gap.fields["t_to"]) == (["b"], T + S, T + 20 * S)
+
+
+def test_a_value_for_the_item_that_tells_events_is_nothing() -> None:
+    """async-opcua answers the wish for events with a bad value; one for a handle that nobody gave out is kept for a person."""
+    machine = Machine()
+    assert machine.translator.take([(EVENTS_HANDLE, None, 0x8032_0000, None, None)], [], T, 0).items == []
+    assert drafts(machine.translator.take([(4711, 1, 0, T, T)], [], T, 0), Quarantined)

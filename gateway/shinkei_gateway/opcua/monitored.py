@@ -16,12 +16,10 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from shinkei_events.errors import NotConnected
 from shinkei_gateway.opcua.parts import NOT_DONE, in_parts
-from shinkei_gateway.opcua.plan import Item
+from shinkei_gateway.opcua.plan import EVENTS_HANDLE, Item
 from shinkei_gateway.opcua.remembered import Remembered, Revised
 from shinkei_gateway.opcua.session import Session
 
-EVENTS_HANDLE = 0xFFFF_FFFE
-"""Client handle of the item that tells changes of the address space."""
 NO_NAMESPACE = "the server has no such namespace"
 _NO_RANGE = {0x808E_0000: "BadDeadbandFilterInvalid", 0x8044_0000: "BadMonitoredItemFilterUnsupported",
              0x8043_0000: "BadMonitoredItemFilterInvalid", 0x8045_0000: "BadFilterNotAllowed"}  # fmt: skip

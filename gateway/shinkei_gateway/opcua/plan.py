@@ -7,6 +7,9 @@ from typing import NamedTuple
 from shinkei_gateway.opcua.settings import OpcuaSource, SignalNode, deadband_of
 from shinkei_gateway.state import COMPANIONS
 
+EVENTS_HANDLE = 0xFFFF_FFFE
+"""Client handle of the item that tells changes of the address space; no place in the list."""
+
 
 class Item(NamedTuple):
     """``node`` (by namespace URI) has ``role`` (signal, state, setup, energy, trigger, cycle) ``name`` (within ``group``).

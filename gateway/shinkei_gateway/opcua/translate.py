@@ -17,7 +17,7 @@ from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.decode import Undecoded
 from shinkei_gateway.opcua.floors import Floors, slack
 from shinkei_gateway.opcua.missing import Missing, Span, missing_of
-from shinkei_gateway.opcua.plan import Item
+from shinkei_gateway.opcua.plan import EVENTS_HANDLE, Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.sayings import Sayings, Taken
 from shinkei_gateway.opcua.settings import OpcuaSource
@@ -237,6 +237,8 @@ class Translator:
     # ---- one sample --------------------------------------------------------------------------------------------------
     def _told(self, told: Told, failed: Undecoded | None, take: Taken) -> None:
         handle, value, status, source_time, server_time = told
+        if handle == EVENTS_HANDLE:
+            return  # async-opcua answers the wish for events with a bad value
         if not 0 <= handle < len(self._items):
             raw = repr(told).encode()
             self._say.quarantine(f"client handle {handle}", raw, "nothing is monitored under this handle", take)
