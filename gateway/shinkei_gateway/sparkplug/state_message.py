@@ -15,7 +15,13 @@ class _State(msgspec.Struct):
     timestamp: int
 
 
-_decoder = msgspec.json.Decoder(_State)
+class _Said(msgspec.Struct):
+    """What others say in our name; whether they give it a time, and of what type, is theirs."""
+
+    online: bool
+
+
+_decoder = msgspec.json.Decoder(_Said)
 
 
 def payload(online: bool, timestamp: int) -> bytes:

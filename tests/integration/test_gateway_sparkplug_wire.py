@@ -1,0 +1,262 @@
+"""What a host puts on the wire, packet by packet, against the specification's assertions: a broker that only writes down what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from shinkei_events.settings import strict
+from shinkei_gateway.mqtt import wire
+from shinkei_gateway.mqtt.properties import read_variable
+from shinkei_gateway.sparkplug.schema import Payload
+from shinkei_gateway.sparkplug.settings import SparkplugSource
+from shinkei_gateway.sparkplug.source import SparkplugHost
+from shinkei_gateway.sparkplug.values import NUMBER
+from tests.support.fake_intake import FakeIntake
+from tests.support.waiting import eventually_async
+
+STATE = "spBv1.0/STATE/shinkei"
+MS = 1_000_000
+
+
+class Packet(NamedTuple):
+    """``first``: type and flags; ``body``: what follows its length."""
+
+    first: int
+    body: bytes
+
+    @property
+    def kind(self) -> int:
+        return self.first >> 4
+
+
+class Published(NamedTuple):
+    """A PUBLISH or a will."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+    @property
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.payload)
+        return found
+
+
+class Scribe:
+    """A broker for one client: grants and confirms everything, keeps the packets."""
+
+    def __init__(self, is_5: bool) -> None:
+        self.is_5 = is_5
+        self.packets: list[Packet] = []
+        self.connections = 0
+        self._server: asyncio.Server | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.drop()
+
+    def drop(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    def say(self, topic: str, payload: bytes, qos: int = 0) -> None:
+        assert self._writer is not None
+        self._writer.write(wire.publish(9, topic, payload, qos, retain=False, is_5=self.is_5))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer, data = writer, b""
+        self.connections += 1
+        while chunk := await reader.read(65_536):
+            data += chunk
+            while (head := read_variable(data, 1, len(data))) is not None and len(data) >= sum(head):
+                packet, data = Packet(data[0], data[head[1] : sum(head)]), data[sum(head) :]
+                self.packets.append(packet)
+                writer.write(self._answer(packet))
+        writer.close()
+
+    def _answer(self, packet: Packet) -> bytes:
+        nothing = b"\0" if self.is_5 else b""
+        if packet.kind == wire.CONNECT:
+            return _framed(wire.CONNACK << 4, b"\0\0" + nothing)
+        if packet.kind == wire.SUBSCRIBE:
+            granted = bytes(options & 3 for _, options in self.filters(packet))
+            return _framed(wire.SUBACK << 4, packet.body[:2] + nothing + granted)
+        if packet.kind == wire.PUBLISH and packet.first & 6:
+            at = 2 + int.from_bytes(packet.body[:2], "big")
+            return _framed(wire.PUBACK << 4, packet.body[at : at + 2])
+        return _framed(wire.PINGRESP << 4, b"") if packet.kind == wire.PINGREQ else b""
+
+    # ---- what was heard --------------------------------------------------------------------------------------------------
+    def filters(self, packet: Packet) -> list[tuple[str, int]]:
+        """Of a SUBSCRIBE: each filter with its options."""
+        at, found = 3 if self.is_5 else 2, []
+        while at < len(packet.body):
+            size = int.from_bytes(packet.body[at : at + 2], "big")
+            found.append((packet.body[at + 2 : at + 2 + size].decode(), packet.body[at + 2 + size]))
+            at += 3 + size
+        return found
+
+    def of(self, kind: int) -> list[Packet]:
+        return [packet for packet in self.packets if packet.kind == kind]
+
+    def published(self) -> list[Published]:
+        return [self.as_published(packet) for packet in self.of(wire.PUBLISH)]
+
+    def as_published(self, packet: Packet) -> Published:
+        at = 2 + int.from_bytes(packet.body[:2], "big")
+        qos, topic = packet.first >> 1 & 3, packet.body[2:at].decode()
+        return Published(topic, packet.body[at + (2 if qos else 0) + self.is_5 :], qos, packet.first & 1 == 1)
+
+    def will(self, connect: Packet) -> Published:
+        at = 10
+        if self.is_5:
+            head = read_variable(connect.body, at, len(connect.body))
+            assert head is not None
+            at = sum(head)
+        fields = []
+        for at_properties in (False, True, False):  # client id, will topic (after its properties), will payload
+            at += self.is_5 and at_properties
+            size = int.from_bytes(connect.body[at : at + 2], "big")
+            fields.append(connect.body[at + 2 : at + 2 + size])
+            at += 2 + size
+        flags = connect.body[7]
+        return Published(fields[1].decode(), fields[2], flags >> 3 & 3, flags & 0x20 != 0)
+
+
+def _framed(first: int, body: bytes) -> bytes:
+    return bytes([first, len(body)]) + body
+
+
+class Heard(NamedTuple):
+    """One life of a primary host: ``before`` and ``after`` in ms UTC; a node's data without a birth, a cut and an ending in it."""
+
+    scribe: Scribe
+    before: int
+    cut: int
+    after: int
+
+
+async def life(protocol: str) -> Heard:
+    scribe = Scribe(protocol == "5")
+    port = await scribe.start()
+    raw = {
+        "type": "sparkplug", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "protocol": protocol, "retry": "100ms", "timeout": "20s",
+        "role": "primary", "host_id": "shinkei", "group_ids": ["G"],
+    }  # fmt: skip
+    made, stop, before = (
+        SparkplugHost("src", strict(raw, SparkplugSource, "x"), FakeIntake(), Path()),
+        asyncio.Event(),
+        _now(),
+    )
+    task = asyncio.create_task(made.run(stop))
+    await eventually_async(lambda: scribe.published(), 30)
+    scribe.say("spBv1.0/G/NDATA/N", Payload(timestamp=_now(), seq=3).SerializeToString())
+    await eventually_async(lambda: len(scribe.published()) >= 2, 30)
+    scribe.say(STATE, b'{"online":false}')  # by whomever, and without a time
+    await eventually_async(lambda: len(scribe.published()) >= 3, 30)
+    await asyncio.sleep(0.01)
+    cut = _now()
+    scribe.drop()
+    await eventually_async(lambda: scribe.connections == 2 and len(scribe.published()) >= 4, 30)
+    stop.set()
+    await asyncio.wait_for(task, 60)
+    await scribe.stop()
+    return Heard(scribe, before, cut, _now())
+
+
+def _now() -> int:
+    return time.time_ns() // MS
+
+
+@pytest.fixture(scope="module", params=["3.1.1", "5"])
+def heard(request: pytest.FixtureRequest) -> Heard:
+    return asyncio.run(life(request.param))
+
+
+def test_tck_id_message_flow_phid_sparkplug_clean_session(heard: Heard) -> None:
+    for connect in heard.scribe.of(wire.CONNECT):
+        assert connect.body[7] & 2
+        assert not heard.scribe.is_5 or b"\x11\0\0\0\0" in connect.body[10:20]  # Session Expiry Interval 0
+
+
+def test_tck_id_host_topic_phid_death_required_topic_qos_retain_payload(heard: Heard) -> None:
+    """Also `operational-behavior-host-application-connect-will-*` and `payloads-state-will-message-*`."""
+    for connect in heard.scribe.of(wire.CONNECT):
+        will = heard.scribe.will(connect)
+        assert connect.body[7] & 4
+        assert (will.topic, will.qos, will.retain) == (STATE, 1, True)
+        assert set(will.state) == {"online", "timestamp"}
+        assert will.state["online"] is False
+
+
+def test_tck_id_host_topic_phid_death_payload_timestamp_connect(heard: Heard) -> None:
+    first, second = (heard.scribe.will(connect).state["timestamp"] for connect in heard.scribe.of(wire.CONNECT))
+    assert heard.before <= first <= heard.cut <= second <= heard.after
+
+
+def test_tck_id_message_flow_phid_sparkplug_subscription_before_the_first_publish(heard: Heard) -> None:
+    """Also `host-topic-phid-birth-sub-required`, `-birth-required` and `payloads-state-subscribe`."""
+    kinds = [
+        packet.kind for packet in heard.scribe.packets if packet.kind in (wire.CONNECT, wire.SUBSCRIBE, wire.PUBLISH)
+    ]
+    at = kinds.index(wire.PUBLISH)
+    assert set(kinds[1:at]) == {wire.SUBSCRIBE}
+    wanted = [each for packet in heard.scribe.of(wire.SUBSCRIBE)[: at - 1] for each in heard.scribe.filters(packet)]
+    names = {name for name, _ in wanted}
+    assert (STATE, 1) in [(name, options & 3) for name, options in wanted]
+    assert {f"spBv1.0/G/{kind}/+" for kind in ("NBIRTH", "NDATA", "NDEATH")} <= names
+    assert {f"spBv1.0/G/{kind}/+/+" for kind in ("DBIRTH", "DDATA", "DDEATH")} <= names
+
+
+def test_tck_id_host_topic_phid_birth_message_is_the_first_of_each_session(heard: Heard) -> None:
+    """Also `-birth-topic`, `-qos`, `-retain`, `-payload`, `-payload-timestamp`, `operational-behavior-host-application-connect-birth-*` and
+    `primary-application-state-with-multiple-servers-state`."""
+    packets = [packet for packet in heard.scribe.packets if packet.kind in (wire.CONNECT, wire.PUBLISH)]
+    for at, packet in enumerate(packets):
+        if packet.kind == wire.CONNECT:
+            birth = heard.scribe.as_published(packets[at + 1])
+            assert (birth.topic, birth.qos, birth.retain) == (STATE, 1, True)
+            assert birth.state == {"online": True, "timestamp": heard.scribe.will(packet).state["timestamp"]}
+
+
+def test_tck_id_message_flow_hid_sparkplug_state_message_delivered_whatever_else_it_says(heard: Heard) -> None:
+    births = [one for one in heard.scribe.published() if one.topic == STATE and one.state["online"]]
+    assert births[0].payload == births[1].payload
+    assert len(births) == 3
+
+
+def test_tck_id_payloads_ncmd_of_a_rebirth_request(heard: Heard) -> None:
+    """`payloads-ncmd-qos`, `-retain`, `-seq`, `-timestamp`, `topics-ncmd-*`, `payloads-name-cmd-requirement` and
+    `operational-behavior-data-commands-ncmd-rebirth-verb`, `-name`, `-value`."""
+    asked = next(one for one in heard.scribe.published() if one.topic != STATE)
+    payload = Payload.FromString(asked.payload)
+    (metric,) = payload.metrics
+    assert (asked.topic, asked.qos, asked.retain) == ("spBv1.0/G/NCMD/N", 0, False)
+    assert not payload.HasField("seq")
+    assert heard.before <= payload.timestamp <= heard.after
+    assert (metric.name, metric.datatype, metric.boolean_value) == ("Node Control/Rebirth", NUMBER["Boolean"], True)
+
+
+def test_tck_id_operational_behavior_host_application_death_before_the_disconnect(heard: Heard) -> None:
+    """Also `-termination`, `-disconnect-intentional` and `host-topic-phid-death-payload-timestamp-disconnect-clean`."""
+    last = [packet for packet in heard.scribe.packets if packet.kind in (wire.PUBLISH, wire.DISCONNECT)]
+    death, end = last[-2:]
+    said = heard.scribe.as_published(death)
+    assert end.kind == wire.DISCONNECT
+    assert (said.topic, said.qos, said.retain, said.state["online"]) == (STATE, 1, True, False)
+    assert set(said.state) == {"online", "timestamp"}
+    assert heard.cut <= said.state["timestamp"] <= heard.after
