@@ -13,6 +13,7 @@ import pytest
 
 from shinkei_events.settings import load_plant
 from shinkei_gateway.check import try_sources
+from shinkei_gateway.mqtt import broker_state
 from shinkei_gateway.mqtt.broker_state import look
 from shinkei_gateway.mqtt.connection import Dial
 from shinkei_gateway.mqtt.dial import connection
@@ -27,8 +28,9 @@ SMALL = "\nsys_interval 1\nmax_queued_messages 1\nmax_inflight_messages 5\n"
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker that queues one message for an absent client and counts itself every second."""
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mosquitto]:
+    """A broker that queues one message for an absent client and counts itself every second; on a busy machine it is waited for."""
+    monkeypatch.setattr(broker_state, "LOOK_S", 60.0)
     broker = Mosquitto(tmp_path / "broker", SMALL)
     broker.start()
     yield broker

@@ -55,10 +55,10 @@ def told(state: BrokerState, messages: Iterable[Message]) -> BrokerState:
     return state
 
 
-async def first(connection: Connection, wait: float = LOOK_S) -> BrokerState:
-    """What is retained there: subscribes, and waits ``wait`` s at most. Raises `NotConnected` where that is refused."""
+async def first(connection: Connection) -> BrokerState:
+    """What is retained there: subscribes, and waits `LOOK_S` at most. Raises `NotConnected` where that is refused."""
     await connection.subscribe(FILTERS, 0)
-    state, until = BrokerState(), time.monotonic() + wait
+    state, until = BrokerState(), time.monotonic() + LOOK_S
     while None in state and (rest := until - time.monotonic()) > 0 and not connection.lost.done():
         state = told(state, await connection.take(len(FILTERS), rest))
     return state
