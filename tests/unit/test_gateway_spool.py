@@ -141,7 +141,7 @@ def test_position_of_finds_a_place_at_or_before(tmp_path: Path) -> None:
 
 def test_group_commit_keeps_order_and_waits_for_room(tmp_path: Path) -> None:
     told: list[str] = []
-    spool, _ = opened(tmp_path, max_bytes=1200)
+    spool, _ = opened(tmp_path, max_bytes=600)
     commit = GroupCommit(spool, on_full=told.append)
     futures = []
     for n in range(200):

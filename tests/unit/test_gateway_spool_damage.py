@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import struct
 from pathlib import Path
 
 import google_crc32c
 import pytest
+import zstandard
 
 from shinkei_gateway.spool.mend import mended, wrong_bit
 from shinkei_gateway.spool.opening import ENDING
-from shinkei_gateway.spool.segment import HEADER_BYTES, MARK, Entry
+from shinkei_gateway.spool.segment import HEADER_BYTES, MARK, Entry, read_batch
 from shinkei_gateway.spool.spool import Spool
 from tests.unit.test_gateway_spool import EPOCHS, fill, last_file, numbers, opened
 
@@ -158,3 +160,50 @@ def test_resume_states_are_small_when_little_changes(tmp_path: Path, rng: random
     assert spool.used() < 8_000 + 40 * 80
     again, _ = opened(tmp_path)
     assert again.resume("src") == spool.resume("src") == {"last": times, "window": window}
+
+
+def busy(folder: Path) -> Spool:
+    """Two batches whose index (source times of 200 signals) is big enough to be packed."""
+    spool, _ = opened(folder)
+    for at in range(2):
+        stream = f"{spool.epoch}/A/signals"
+        last = {f"signal-{n}": 1_700_000_000_000_000_000 + at * 10**9 + n for n in range(200)}
+        spool.write([Entry(stream, 1 + 10 * at, 10, "t", 60)], [bytes([1 + 10 * at]) * 60], {"src": {"last": last}})
+        spool.sync()
+    return spool
+
+
+def test_an_index_that_repeats_itself_is_packed_and_reads_the_same(tmp_path: Path) -> None:
+    spool = busy(tmp_path)
+    assert last_file(tmp_path).stat().st_size < 2 * 200 * 9, "the times alone are more, unpacked"
+    state = spool.resume("src")
+    again, found = opened(tmp_path)
+    assert found.tail == "clean"
+    assert again.resume("src") == state
+    assert numbers(again) == numbers(spool)
+
+
+def test_damage_in_a_packed_index_costs_its_batch_and_no_number_is_given_twice(
+    tmp_path: Path, rng: random.Random
+) -> None:
+    busy(tmp_path)
+    path = last_file(tmp_path)
+    data = path.read_bytes()
+    begin = batches_of(data)[-1] + 16
+    for _ in range(60):
+        broken = bytearray(data)
+        at = rng.randrange(begin, len(data) - 8)
+        broken[at : at + 8] = rng.randbytes(8)
+        path.write_bytes(bytes(broken))
+        spool, found = opened(tmp_path)
+        stream = f"{spool.epoch}/A/signals"
+        assert found.previous_epoch is not None or spool.next_number(stream) == 21
+        for other in tmp_path.iterdir():
+            other.unlink()
+
+
+def test_an_index_that_claims_to_be_huge_is_not_unpacked(tmp_path: Path) -> None:
+    huge = zstandard.ZstdCompressor().compress(bytes(1 << 27))
+    rest = struct.pack(">II", len(huge), len(huge)) + huge
+    batch = MARK + google_crc32c.value(rest).to_bytes(4, "big") + rest
+    assert read_batch(lambda at, length: batch[at : at + length], 0, len(batch)) is None
