@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asyncua import Client, ua
+from asyncua.server.internal_session import InternalSession
 
 from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.operation import Operation
@@ -483,5 +484,74 @@ def test_after_a_restart_of_the_server_the_subscription_with_our_number_is_anoth
             assert made.health()["resumed"] == 0
         found = verdict(machine, intake)
         assert (found.doubled, found.missing - found.covered) == (0, 0)
+
+    check(test)
+
+
+def test_a_server_that_says_nothing_to_the_old_session_hands_its_subscription_over() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        made = source(f"opc.tcp://{proxy.address}/", intake)
+        async with running(made):
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            honest_server.WAYS.answers_the_old = False
+            proxy.cut()
+            await eventually_async(lambda: not made.health()["connected"])
+            await machine.step()
+            proxy.restore()
+            await eventually_async(lambda: made.health()["resumed"] == 1, 60)
+            await machine.step()
+            await all_came(machine, intake)
+        assert (verdict(machine, intake).missing, intake.gaps()) == (0, [])
+
+    check(test)
+
+
+def test_a_server_that_gives_its_endpoints_no_url_is_connected_to() -> None:
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        honest_server.WAYS.names_its_endpoints = False
+        async with running(source(machine.url, intake)) as made:
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+
+    check(test)
+
+
+def test_after_a_restart_of_the_server_the_session_with_our_token_is_another_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Servers that count: the session and the subscription with our numbers are both another client's, and both would be taken."""
+
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        monkeypatch.setattr(InternalSession, "_auth_counter", 5000)
+        made = source(f"opc.tcp://{proxy.address}/", intake)
+        async with running(made):
+            await connected(made)
+            await machine.step()
+            await all_came(machine, intake)
+            (ours,) = machine.subscriptions()
+            proxy.cut()
+            await machine.stop()
+            await eventually_async(lambda: not made.health()["connected"])
+            await asyncio.sleep(SAME_START_S)  # a server is not started twice within it
+            await machine.start()
+            monkeypatch.setattr(InternalSession, "_auth_counter", 5000)
+            async with Client(machine.url, timeout=60) as other:
+                theirs = await other.create_subscription(100, handler=None)
+                assert theirs.subscription_id == ours, "this server does not number them as it did"
+                await machine.step()  # while nobody of ours listens
+                proxy.restore()
+                await eventually_async(lambda: made.health()["connections"] == 2, 60)
+                await machine.step()
+                await all_came(machine, intake)
+                assert set(machine.subscriptions()) > {ours}, (
+                    "the other client's subscription is still there, and ours is another"
+                )
+            assert made.health()["resumed"] == 0
+        found = verdict(machine, intake)
+        assert (found.doubled, found.unexplained) == (0, [])
+        assert found.missing == found.covered
 
     check(test)

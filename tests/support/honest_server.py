@@ -15,12 +15,14 @@ from typing import Any
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import InternalSession
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemService, MonitoredItemValues
 from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.uaprocessor import UaProcessor
 
 OVERFLOW = 0x0480
+_ACTIVATE = ua.NodeId(ua.ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary)
 
 
 @dataclass
@@ -35,6 +37,10 @@ class Ways:
     most: int = 1000
     requests: int = 100
     kept: int = 100
+    answers_the_old: bool = True
+    """Else nothing is said to the token of an old session."""
+    names_its_endpoints: bool = True
+    """Else their URLs are Null in what it says of a new session."""
     tells_the_new_session: bool = False
     """That a subscription was transferred is told to the session that has it now."""
 
@@ -63,6 +69,8 @@ def make_honest() -> None:
         (SubscriptionService, "transfer_subscriptions", _transfer),
         (SubscriptionService, "publish", _service_publish),
         (InternalServer, "lookup_external_session", _lookup),
+        (UaProcessor, "_process_message", _process),
+        (InternalSession, "create_session", _create_session),
         (UaProcessor, "publish_request_limit", lambda _self, _subscriptions: WAYS.requests),
     ):
         _original[name] = getattr(owner, name)
@@ -182,6 +190,18 @@ def _service_publish(self: Any, acks: Iterable[ua.SubscriptionAcknowledgement]) 
     count, results = _original["publish"](self, acks)
     unknown = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSequenceNumberUnknown))
     return count, [result if there else unknown for there, result in zip(known, results, strict=True)]
+
+
+async def _process(self: Any, kind: ua.NodeId, *more: Any) -> bool:
+    is_old = kind == _ACTIVATE and self.session is None
+    return True if is_old and not WAYS.answers_the_old else await _original["_process_message"](self, kind, *more)
+
+
+async def _create_session(self: Any, *given: Any, **named: Any) -> ua.CreateSessionResult:
+    made: ua.CreateSessionResult = await _original["create_session"](self, *given, **named)
+    for endpoint in [] if WAYS.names_its_endpoints else made.ServerEndpoints:
+        endpoint.EndpointUrl = None
+    return made
 
 
 def _lookup(self: Any, token: ua.NodeId) -> Any:

@@ -67,12 +67,12 @@ async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  #
 
 
 def choose(endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, url: str) -> ua.EndpointDescription:
-    """The endpoint with exactly this policy and mode; of several the one named like ``url``. Raises `EndpointNotOffered`."""
+    """The endpoint with exactly this policy and mode; of several the one named like ``url``. One without a URL is at ours. Raises `EndpointNotOffered`."""
     wanted_mode = ua.MessageSecurityMode.None_ if policy == "none" else MODES[mode]
     found = [
         one for one in endpoints
         if one.SecurityPolicyUri == POLICIES[policy].URI and one.SecurityMode == wanted_mode
-        and (one.EndpointUrl or "").startswith("opc.tcp:")
+        and (one.EndpointUrl or "opc.tcp:").startswith("opc.tcp:")
     ]  # fmt: skip
     if not found:
         wanted = "none" if policy == "none" else f"{policy} {mode}"
@@ -100,7 +100,7 @@ def shown_first(
 
 def _host(endpoint: ua.EndpointDescription) -> str | None:
     try:
-        return urlsplit(endpoint.EndpointUrl).hostname
+        return urlsplit(endpoint.EndpointUrl or "").hostname
     except ValueError:
         return None
 
@@ -108,7 +108,7 @@ def _host(endpoint: ua.EndpointDescription) -> str | None:
 def url_at(endpoint: ua.EndpointDescription, url: str) -> str:
     """The endpoint's path at the address that was configured: servers name themselves by hosts and ports we may not reach."""
     try:
-        path = urlsplit(endpoint.EndpointUrl).path
+        path = urlsplit(endpoint.EndpointUrl or "").path
     except ValueError:
         path = ""
     parts = urlsplit(url)

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from shinkei_events.errors import NotConnected
 from shinkei_gateway.opcua.nodes import Nodes
+from shinkei_gateway.opcua.old_session import is_guessable
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.publish_loop import Listener, Publishing, PublishLoop, before
 from shinkei_gateway.opcua.remembered import Remembered, fingerprint, forget, load, save
@@ -60,6 +62,11 @@ class Ladder:
     async def climb(self, session: Session, listener: Listener) -> tuple[PublishLoop, bool]:
         """The loop of the subscription on a connected ``session``, and whether it is the old one. Raises `NotConnected`."""
         is_restarted = _is_later(session.started, self.remembered.started)
+        if is_restarted and session.is_old and is_guessable(self.remembered.token):
+            self.remembered.token = b""
+            raise NotConnected(
+                "the server was started anew and counts its sessions: the old one may be another client's"
+            )
         session.remember(self.remembered)
         loop = await self._resume(session, listener, is_restarted)
         is_resumed = loop is not None
@@ -76,12 +83,18 @@ class Ladder:
         """
         if self.state is None or (is_restarted and not session.is_old):
             return None
-        available = None if session.is_old else await session.transfer(self.state.subscription)
-        if available is None and not session.is_old:
-            return None
+        if session.is_old and ((loop := await self._go_on(session, listener, None)) is not None or is_restarted):
+            return loop
+        # Of an old session too: the answer to its transfer may have been lost, and the subscription is with the one before.
+        available = await session.transfer(self.state.subscription)
+        return None if available is None else await self._go_on(session, listener, available)
+
+    async def _go_on(self, session: Session, listener: Listener, available: list[int] | None) -> PublishLoop | None:
+        """The subscription of ``session``, from where we were; ``available``: what the server still has of one that was transferred, else None."""
+        assert self.state is not None
         self.state.reconnected()
-        if not session.is_old:
-            self.state.handed_over(available or [])
+        if available is not None:
+            self.state.handed_over(available)
         loop = PublishLoop(session, self.state, listener)
         self._nodes.monitored.take_up(self.remembered)
         self._translator.continued(time.monotonic_ns())

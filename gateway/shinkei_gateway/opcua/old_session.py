@@ -14,6 +14,9 @@ from shinkei_events.errors import NotConnected
 from shinkei_gateway.opcua.remembered import Remembered
 from shinkei_gateway.opcua.secure_client import SecureClient
 
+SILENT_MAX = 3
+"""So many times in a row is no fault of the network: the channel was just opened over it."""
+
 
 async def activate(client: SecureClient) -> None:
     """The session that the client has is its user's. Raises what the library does."""
@@ -23,7 +26,8 @@ async def activate(client: SecureClient) -> None:
 async def take_up(client: SecureClient, remembered: Remembered) -> bool:
     """ActivateSession with the old token: whether the session is ours again. The server proves nothing by it, the channel has done that.
 
-    A token that is refused is emptied.
+    A token that is refused is emptied, and one that the server has kept silent about `SILENT_MAX` times: the subscription can still be
+    transferred. Raises `TimeoutError` before.
     """
     policy = client.security_policy
     client.uaclient.session.restore_authentication_token(nodeid_from_binary(Buffer(remembered.token)))
@@ -37,6 +41,9 @@ async def take_up(client: SecureClient, remembered: Remembered) -> bool:
     try:
         await activate(client)
     except TimeoutError:
+        remembered.unanswered += 1
+        if remembered.unanswered >= SILENT_MAX:
+            remembered.token, remembered.unanswered = b"", 0
         raise
     except (OSError, UaError, NotConnected):  # the last: the old session's tokens have none for this user
         remembered.token = b""  # also when the server hangs up: the next attempt begins with a new session
@@ -44,6 +51,7 @@ async def take_up(client: SecureClient, remembered: Remembered) -> bool:
         client._server_nonce = None
         return False
     client.session_timeout = int(remembered.timeout * 1000)
+    remembered.unanswered = 0
     return True
 
 
@@ -53,3 +61,11 @@ def write_down(client: SecureClient, into: Remembered) -> None:
     into.nonce, into.certificate = client._server_nonce, client.security_policy.peer_certificate
     into.policies = [(p.PolicyId, int(p.TokenType), p.SecurityPolicyUri) for p in client._policy_ids or []]
     into.timeout = client.session_timeout / 1000
+
+
+def is_guessable(token: bytes) -> bool:
+    """Whether a server counts its tokens: one that was started anew gives the same again, to another client.
+
+    A token should be random (Part 4 §5.7.2); a GUID or an opaque one (Part 6 §5.2.2.9) is taken to be.
+    """
+    return nodeid_from_binary(Buffer(token)).NodeIdType not in (ua.NodeIdType.Guid, ua.NodeIdType.ByteString)

@@ -26,7 +26,8 @@ class Remembered(msgspec.Struct, kw_only=True):
     """``plan``: what the subscription was made for (`fingerprint`). ``publishing``, ``keepalive``, ``timeout``: s, as revised by the server.
     ``started``: of the server, s since 1970 by its clock.
 
-    ``items``: client handle to what the server made of it; ``refused``: client handle to the reason.
+    ``items``: client handle to what the server made of it; ``refused``: client handle to the reason. ``unanswered``: how often in a row
+    the server said nothing to the token.
     """
 
     url: str
@@ -42,6 +43,7 @@ class Remembered(msgspec.Struct, kw_only=True):
     keepalive: float = 0.0
     items: dict[int, Revised] = {}
     refused: dict[int, str] = {}
+    unanswered: int = 0
 
     def __repr__(self) -> str:
         """Without the token."""

@@ -43,6 +43,16 @@ class SecureClient(ChannelClient):
         super().__init__(url, timeout=timeout)
         self.is_stale: Callable[[], bool] = lambda: False
         self.expected: bytes | None = None
+        self._ask_session = self.uaclient.create_session
+        self.uaclient.create_session = self._named  # type: ignore[method-assign]
+
+    async def _named(self, parameters: ua.CreateSessionParameters) -> ua.CreateSessionResult:
+        """An endpoint without a URL is the one that was asked for: the library fails at it in a way of its own."""
+        made = await self._ask_session(parameters)
+        made.ServerEndpoints = made.ServerEndpoints or []
+        for endpoint in made.ServerEndpoints:
+            endpoint.EndpointUrl = endpoint.EndpointUrl or parameters.EndpointUrl
+        return made
 
     async def open_secure_channel(self, renew: bool = False) -> None:
         """A renewal must show the certificate that opened the channel (Part 4 §5.6.2), so a new one needs a new channel."""
