@@ -468,6 +468,20 @@ def test_an_overflow_of_a_rare_channel_begins_where_it_was_last_heard_of() -> No
     assert (gap.fields["cause"], (gap.fields["t_from"] - T) / S) == ("overflow", EDGE)
 
 
+def test_what_follows_unreadable_bytes_may_be_older_than_what_comes_before_them_and_may_be_an_event() -> None:
+    """A message is sent by node: several values of one, then the older ones of the next."""
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0, "s=b": 1.0})
+    told = [sample("s=a", 2 + at / 10, float(at)) for at in range(5)]
+    bad = Undecoded(-1, 0, b"\x3f", "i=811", "no such type", 6)
+    found = machine.translator.take(told, [bad], T + 3 * S, 0)
+    assert {(gap.fields["of"], gap.fields["cause"], gap.fields["channels"] == []) for gap in found.gaps} == {
+        ("signals", "decode_error", True),
+        ("production", "decode_error", True),
+    }
+    assert all(gap.fields["t_from"] <= T + S and gap.fields["t_to"] >= T + 3 * S for gap in found.gaps)
+
+
 def test_a_node_that_is_bad_after_a_cut_has_a_gap_and_one_without_a_value_yet_proves_itself_later() -> None:
     machine = Machine()
     machine.say(1, FLAT | {"s=a": 1.0, "s=b": 2.0})

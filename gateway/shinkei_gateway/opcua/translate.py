@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
+from shinkei_events.identity import Kind
 from shinkei_events.model.frame import Value
 from shinkei_gateway.gap import NEVER, Break, Continuity, breaks
 from shinkei_gateway.intake import Draft, Reading, gap
@@ -155,7 +156,7 @@ class Translator:
 
         ``sent``: when, ns by the server's clock; ``is_all``: nothing more was ready then.
         """
-        take = Taken(received, now, sent)
+        take, before = Taken(received, now, sent), self._continuity.newest
         if bad:
             errors = {one.place: one for one in bad}
             for at, told in enumerate(values):
@@ -164,7 +165,7 @@ class Translator:
                 if one.place < 0:
                     take.own += 1
                     self._say.quarantine(f"notification of type {one.type_id}", one.raw, one.error, take)
-            take.gaps += [self._unplaced(one, take) for one in bad if one.missing]
+            take.gaps += [draft for one in bad if one.missing for draft in self._unplaced(one, before, take)]
         else:
             self._plain(values, take)
         is_back, self._is_back = self._is_back, False
@@ -253,12 +254,19 @@ class Translator:
         sample = Sample(value, status, source_time, server_time, None if failed is None else failed.error)
         self._sample(handle, item, sample, take)
 
-    def _unplaced(self, one: Undecoded, take: Taken) -> Draft:
-        """Values were said to follow bytes that nobody can read: whose, and whether they were there at all, is not known."""
-        since = self._continuity.newest or take.received
-        detail = f"{one.missing} values after what could not be read: {one.error}"
+    def _unplaced(self, one: Undecoded, before: int | None, take: Taken) -> list[Draft]:
+        """Values were said to follow bytes that nobody can read: whose, and whether they were there at all, is not known.
+
+        They were sampled after the messages ``before``, whose newest source time that is, or just before those were sent.
+        """
+        since = take.received if before is None else before - self._floors.pace
+        detail = f"{one.missing} values after what could not be read: {one.error}"[:500]
+        kinds: tuple[Kind, ...] = ("signals", "production") if self._signals < len(self._items) else ("signals",)
         until = max(since, take.received)
-        return gap(self._machine, "decode_error", since, until, take.received, possible=True, detail=detail[:500])
+        return [
+            gap(self._machine, "decode_error", since, until, take.received, possible=True, detail=detail, kind=kind)
+            for kind in kinds
+        ]
 
     def _sample(self, handle: int, item: Item, sample: Sample, take: Taken) -> None:
         time = sample.source_time if sample.source_time is not None else (sample.server_time or take.received)
