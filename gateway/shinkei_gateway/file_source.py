@@ -2,6 +2,10 @@
 
 Waits for the file, goes on after a restart where the spool's resume state says, and holds back while much is not recorded yet, so
 that history never delays what machines say now. A line that cannot be understood goes to quarantine.
+
+A new spool does not know how far an earlier one had read, and neither does the log: it counts what is on record of each machine's history,
+not from where that came. So the recording is read again from its beginning, nothing is left out, and as many of a machine's first
+values as are on record are marked as perhaps taken before.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import asyncio
 import contextlib
 import io
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -28,11 +33,13 @@ from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.settings import FileSource
 from shinkei_gateway.strict import MACHINE
 from shinkei_gateway.taking import Taker, wait_room
-from shinkei_gateway.telemetry import SourceCrashed, SourceFinished
+from shinkei_gateway.telemetry import RecordingReadAgain, SourceCrashed, SourceFinished
 
 LINES = 1000
 LOOK_S = 0.5
 BACKLOG_S = 0.05
+HEAR_S = 3.0
+"""How long a new spool's first reading waits for the log: a recording has time, but is read also where the log is away for long."""
 
 
 class Recording:
@@ -45,7 +52,11 @@ class Recording:
     ) -> None:
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
         self._path = folder / settings.path
-        state = taker.resume(name) or {}
+        known = taker.resume(name)
+        state = known or {}
+        self._is_new = known is None
+        self._given: dict[str, int] | None = {} if known is None else state.get("given")
+        self._told: set[str] = set()
         self._lines: int = state.get("lines", 0)
         self._done: bool = state.get("done", False)
         self._error = ""
@@ -73,6 +84,7 @@ class Recording:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until the recording's end is durable, or ``stop``. A file that ends early is read again from there."""
+        await self._hear(stop)
         while not stop.is_set() and not self._done:
             try:
                 await self._read(stop)
@@ -86,6 +98,12 @@ class Recording:
                     await asyncio.wait_for(stop.wait(), LOOK_S)
         if self._done and not stop.is_set():
             emit(SourceFinished(self.name, str(self._path), self._lines))
+
+    async def _hear(self, stop: asyncio.Event) -> None:
+        """In a new spool, give the log a moment to say what is on record already."""
+        deadline = time.monotonic() + HEAR_S
+        while self._is_new and not self._taker.has_heard() and not stop.is_set() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(BACKLOG_S)
 
     async def _read(self, stop: asyncio.Event) -> None:
         with _open(self._path) as file:
@@ -121,8 +139,28 @@ class Recording:
             own += len(found) - 1
             items += found
         self._lines += len(part)
-        resume = {"lines": self._lines, "done": self._done}
-        await self._taker.put(Batch(self.name, items, resume, history=True), own=own, offered=len(part) - self._done)
+        is_again = self._is_again(items)
+        resume: dict[str, Any] = {"lines": self._lines, "done": self._done}
+        if self._given is not None:
+            resume["given"] = dict(self._given)
+        batch = Batch(self.name, items, resume, history=True, maybe_again=is_again)
+        await self._taker.put(batch, own=own, offered=len(part) - self._done)
+
+    def _is_again(self, items: list[Reading | Draft]) -> bool:
+        """Whether some of ``items`` may be on record already, by a spool that is gone."""
+        if self._given is None:
+            return False
+        found = False
+        counts = Counter(item.machine for item in items if isinstance(item, Reading) or item.type is not Quarantined)
+        for machine, count in counts.items():
+            given, recorded = self._given.get(machine, 0), self._taker.recorded_before(machine)
+            self._given[machine] = given + count
+            if given < recorded:
+                found = True
+                if machine not in self._told:
+                    self._told.add(machine)
+                    emit(RecordingReadAgain(self.name, str(self._path), machine, recorded))
+        return found
 
 
 def items_of(line: HistoryLine, received: int, source: str) -> list[Reading | Draft]:

@@ -173,6 +173,11 @@ class Ownership:
         elif self._whole.get(machine) == epoch:
             del self._whole[machine]
 
+    def recorded_before(self, machine: str, kind: Kind) -> int:
+        """How many numbers of ``machine`` are on record that spools gave of which this one knows nothing."""
+        seen = self._seen.get(machine, {})
+        return sum(ends.get(kind, FIRST_NUMBER) - FIRST_NUMBER for e, ends in seen.items() if e not in self._epochs)
+
     def awaited(self) -> list[str]:
         """Machines of which another gateway has said where it ended, and perhaps not sent all."""
         return list(self._whole)

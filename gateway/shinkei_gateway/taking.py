@@ -49,6 +49,12 @@ class Taker(Protocol):
         """When (ns UTC) this gateway last ran, if that is more than ``lost_after`` seconds before its start: nobody knows what machines did
         since. None: it was not away for so long, or the source is made later than the gateway."""
 
+    def recorded_before(self, machine: str) -> int:
+        """How many numbers of the machine's history are on record that other spools gave, which are gone by now, or another gateway's."""
+
+    def has_heard(self) -> bool:
+        """Whether the log was there to say what is on record."""
+
 
 async def wait_room(taker: Taker) -> None:
     """Return when there is room (disk, memory)."""
@@ -122,6 +128,14 @@ class Taking:
         """See `Taker`."""
         last = self.last_run
         return last if last is not None and self._clock() - last > lost_after * 1e9 else None
+
+    def recorded_before(self, machine: str) -> int:
+        """See `Taker`."""
+        return self._intake.ownership.recorded_before(machine, "history")
+
+    def has_heard(self) -> bool:
+        """See `Taker`."""
+        return self._intake.ownership.is_claimed
 
 
 def _lost(item: Reading | Draft) -> int:

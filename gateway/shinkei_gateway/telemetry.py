@@ -124,6 +124,20 @@ class SourceFinished(Telemetry, frozen=True):
     lines: int
 
 
+class RecordingReadAgain(Telemetry, frozen=True):
+    """A recording is read from its beginning, by a spool that does not know how far it had been read."""
+
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "source {source}: {path} is read again: {recorded} of {machine} are on record already, by another spool; as many are marked"
+    )
+    metric: ClassVar[str | None] = "shinkei_recordings_read_again"
+    source: str
+    path: str
+    machine: str
+    recorded: int
+
+
 class SourceCrashed(Telemetry, frozen=True):
     """A source ended by an error of this program; it is started again and a gap is told."""
 

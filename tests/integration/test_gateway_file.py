@@ -72,6 +72,21 @@ def test_after_a_crash_it_goes_on_where_the_spool_says(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+def test_read_again_by_a_new_spool_it_is_whole_and_what_is_on_record_is_marked(tmp_path: Path) -> None:
+    async def test() -> None:
+        intake = FakeIntake()
+        intake.before = {"A": 1500}
+        write(tmp_path / "past.jsonl.zst", lines(5000))
+        await asyncio.wait_for(recording(tmp_path, intake).run(asyncio.Event()), 60)
+        assert values(intake) == list(range(5000))
+        assert [batch.maybe_again for batch in intake.batches] == [True, True, False, False, False, False]
+        after = recording(tmp_path, intake)
+        await asyncio.wait_for(after.run(asyncio.Event()), 60)
+        assert values(intake) == list(range(5000)), "its own place is known by now"
+
+    asyncio.run(test())
+
+
 def test_it_waits_for_the_file_and_for_its_end(tmp_path: Path) -> None:
     async def test() -> None:
         intake = FakeIntake()

@@ -21,6 +21,7 @@ class FakeIntake:
         self.last_run: int | None = None
         self.books: dict[str, int] = {"own": 0, "duplicate": 0, "offered": 0}
         self.until: dict[str, int] = {}
+        self.before: dict[str, int] = {}
         self._waiting: list[tuple[Batch, asyncio.Future[None]]] = []
         self._resume: dict[str, Any] = {}
 
@@ -53,6 +54,12 @@ class FakeIntake:
 
     def stopped(self, lost_after: float) -> int | None:
         return self.last_run
+
+    def recorded_before(self, machine: str) -> int:
+        return self.before.get(machine, 0)
+
+    def has_heard(self) -> bool:
+        return True
 
     # ---- the test --------------------------------------------------------------------------------------------------------
     @property

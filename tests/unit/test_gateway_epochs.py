@@ -325,3 +325,13 @@ def test_what_a_machine_left_behind_is_a_gap_when_that_spool_is_lost(
     assert gaps == [(a.intake.stream("M", "signals"), 3, "spool_lost")]
     for core in (b, fresh):
         core.close(5)
+
+
+def test_what_lost_spools_gave_of_a_machine_is_counted(tmp_path: Path) -> None:
+    core = opened(tmp_path)
+    assert core.intake.ownership.recorded_before("M", "history") == 0
+    old = StreamId("018bcfe5-6800-7002-ab54-a98ceb1f0ad2", "M", "history")
+    for stream, number in ((old, 31), (StreamId(core.spool.epoch, "M", "history"), 7)):
+        core.intake.ownership.on_progress([Recorded(stream, number)])
+    assert core.intake.ownership.recorded_before("M", "history") == 30
+    core.close(5)
