@@ -14,6 +14,7 @@ import pytest
 from asyncua import ua
 from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.server.internal_session import InternalSession
+from asyncua.server.uaprocessor import UaProcessor
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -121,6 +122,32 @@ def test_a_server_that_lists_no_endpoints_for_the_address_it_was_asked_at(tmp_pa
         for user in ({}, {"user": {"name": "gw", "password": "env:GW_PASSWORD"}}):
             await connect(tmp_path, machine, **user)
         await connect(tmp_path, machine, security="none")
+
+    check(machine, test)
+
+
+def test_a_session_that_came_to_nothing_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server keeps it for as long as it was asked for, and has few: some attempts later it would take no more."""
+    monkeypatch.setenv("GW_PASSWORD", "wrong")
+    machine = SecureMachine(free_port(), server_identity(), users={"gw": "geheim"})
+    closed: list[InternalSession] = []
+    close = InternalSession.close_session
+
+    async def given_back(session: InternalSession, delete_subs: bool = True) -> None:
+        closed.append(session)
+        await close(session, delete_subs)
+
+    async def kept(_processor: UaProcessor) -> None:
+        """The connection's end does not end its session."""
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        with monkeypatch.context() as patch:
+            patch.setattr(InternalSession, "close_session", given_back)
+            patch.setattr(UaProcessor, "close", kept)
+            with pytest.raises(refusal.UserRefused):
+                await connect(tmp_path, machine, user={"name": "gw", "password": "env:GW_PASSWORD"})
+            assert len(closed) == 1
 
     check(machine, test)
 

@@ -77,6 +77,8 @@ class Session:
         self.limits = dict.fromkeys(_LIMITS.values(), CALL_LIMIT)
         self.is_old = False
         """The session of `connect`'s argument is ours again."""
+        self._is_stray = False
+        """A session was made that nobody will take up again: servers have few, and keep each until its time is over."""
         self.is_gone = False
         """The subscription is of no use any more."""
         self.has_taken_over = False
@@ -101,6 +103,7 @@ class Session:
                     self.is_old = await old_session.take_up(client, remembered)
                 if not self.is_old:
                     await client.create_session()
+                    self._is_stray = True
                     await old_session.activate(client)
                 await self.refresh_namespaces()
                 await self._read_limits()
@@ -113,6 +116,7 @@ class Session:
     def remember(self, into: Remembered) -> None:
         """Write down what `connect` needs to take this session up again."""
         old_session.write_down(self._client, into)
+        self._is_stray = False
         into.started = self.started
 
     async def _read_limits(self) -> None:
@@ -313,7 +317,7 @@ class Session:
             self.lost.set_result(reason)
 
     async def close(self, *, keep: bool = False) -> None:
-        """End the channel, and unless ``keep`` the session with its subscriptions; never raises, at most one time-out long."""
+        """End the channel, and unless ``keep`` the session with its subscriptions (one that nobody knows always); never raises, at most one time-out long."""
         self.fail("closed")
         if self._renewal is not None:
             self._renewal.cancel()
@@ -321,7 +325,7 @@ class Session:
                 await self._renewal
         with contextlib.suppress(OSError, TimeoutError, UaError):
             async with asyncio.timeout(self._timeout):
-                if not keep:
+                if not keep or self._is_stray:
                     await self._client.close_session()
         with contextlib.suppress(OSError, TimeoutError, UaError):
             async with asyncio.timeout(1.0):
