@@ -16,6 +16,7 @@ import pytest
 
 from shinkei_cli import exits
 from shinkei_cli.child import Child, Program
+from shinkei_cli.commands import gateway_quarantine
 from shinkei_cli.config import folder_of, plant_of
 from shinkei_cli.disk_watch import DiskWatch
 from shinkei_cli.folder import AlreadyRunningError, Site, alive
@@ -24,7 +25,7 @@ from shinkei_cli.narrator import Narrator
 from shinkei_cli.ports import Ports, is_free
 from shinkei_cli.supervisor import News
 from shinkei_cli.words import LANGUAGES, TEXTS, Words, language
-from shinkei_events.errors import BadConfig, NotConnected, ShinkeiError
+from shinkei_events.errors import BadConfig, BadInput, NotConnected, ShinkeiError
 from shinkei_events.runfile import read_run, write_run
 
 HEAVY = {"confluent_kafka", "psycopg", "streamlit", "asyncua", "river", "numpy", "msgspec", "paho"}
@@ -79,6 +80,38 @@ def test_errors_become_one_line_and_an_exit_code(
 def test_wrong_use_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == exits.WRONG_USE
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-5", "0", "soon"])
+def test_a_wait_that_is_none_is_wrong_use(wait: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gateway", "preview", "press7", f"--wait={wait}"]) == exits.WRONG_USE
+    assert "seconds above 0" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_had_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = [tmp_path / "none", tmp_path]
+
+    def read(args: argparse.Namespace) -> int:
+        return len(wanted.pop(0).read_bytes())
+
+    def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        subparsers.add_parser("status").set_defaults(handler=read)
+
+    monkeypatch.setattr(import_module("shinkei_cli.commands.status"), "register", register)
+    assert [main(["status"]), main(["status"])] == [exits.WRONG_USE, exits.WRONG_USE]
+    said = capsys.readouterr().err
+    assert said == f"shinkei: {tmp_path / 'none'}: No such file or directory\nshinkei: {tmp_path}: Is a directory\n"
+
+
+@pytest.mark.parametrize("editor", ["no-such-editor", 'vi "x'])
+def test_an_editor_that_cannot_be_started_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, editor: str
+) -> None:
+    monkeypatch.setenv("VISUAL", editor)
+    with pytest.raises(BadInput, match=r"EDITOR.*--payload"):
+        gateway_quarantine._edit(tmp_path / "payload")
 
 
 def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

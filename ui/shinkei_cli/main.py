@@ -73,7 +73,7 @@ def _version(args: argparse.Namespace) -> int:
 
 
 def _guarded(handler: object, args: argparse.Namespace) -> int:
-    from shinkei_events.errors import BadConfig, NotConnected, ShinkeiError
+    from shinkei_events.errors import BadConfig, BadInput, NotConnected, ShinkeiError
 
     assert callable(handler)
     try:
@@ -92,6 +92,10 @@ def _guarded(handler: object, args: argparse.Namespace) -> int:
         # The reader of our output (head, less) has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if error.filename is None:
+            raise  # no file that somebody named
+        return _say(BadInput(f"{error.filename}: {error.strerror}"), WRONG_USE)
 
 
 def _say(error: Exception, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,10 @@ from shinkei_gateway.mqtt.broker_settings import BrokerSettings, check_broker
 from shinkei_gateway.mqtt.connection import Retained
 from shinkei_gateway.mqtt.formats import Format
 from shinkei_gateway.strict import Strict, machine_id
+
+_PLACE = re.compile(r"\{(\d{1,5}|member)\}")
+MOST_LEVELS = 65_536
+"""Of a topic: its name has at most 65 535 bytes (MQTT 3.1.1, 1.5.3)."""
 
 
 class TopicMap(Strict, frozen=True):
@@ -83,6 +88,7 @@ def check_mqtt(source: MqttSource, where: str) -> None:
                 topic.filter,
                 "shared subscriptions are off: they would spread one machine's order over several readers",
             )
+        _check_templates(topic, here, levels)
         _check_signals(topic, here)
         if topic.as_ == "signal" and not topic.signal and not topic.values and topic.members == "none":
             raise BadConfig(f"{here}.signal", "", 'the signal\'s name or a template like "{3}"')
@@ -90,6 +96,21 @@ def check_mqtt(source: MqttSource, where: str) -> None:
             pointer = getattr(topic, key)
             if pointer is not None and pointer and not pointer.startswith("/"):
                 raise BadConfig(f"{here}.{key}", pointer, 'a JSON pointer like "/ts" (or "" for the whole payload)')
+
+
+def _check_templates(topic: TopicMap, here: str, levels: list[str]) -> None:
+    """A level that no topic of the filter has would send every message to quarantine."""
+    most = MOST_LEVELS if levels[-1] == "#" else len(levels)
+    names = {
+        "machine": topic.machine,
+        "signal": topic.signal or "",
+        **{f"values.{at}": name for at, name in topic.values.items()},
+    }
+    for key, template in names.items():
+        wrong = _PLACE.sub(lambda found: "" if found[1] == "member" or int(found[1]) < most else found[0], template)
+        if "{" in wrong or "}" in wrong:
+            at = f"{{0}} to {{{most - 1}}}" if most < MOST_LEVELS else "{0}, {1} …"
+            raise BadConfig(f"{here}.{key}", template, f"a name, with {at} for the levels of {topic.filter}")
 
 
 def _check_signals(topic: TopicMap, here: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from shinkei_cli.arguments import seconds
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, NOT_THERE
 from shinkei_cli.output import add_format, print_rows
@@ -29,7 +30,7 @@ def register(commands: Subparsers) -> None:
         "nodes", nargs="*", metavar="NODE", help="node ids (nsu=…;s=…) or names of its signals (default: all of them)"
     )
     preview.add_argument(
-        "--wait", type=float, default=WAIT_S, metavar="SECONDS", help="give up after this long (default: 20)"
+        "--wait", type=seconds, default=WAIT_S, metavar="SECONDS", help="give up after this long (default: 20)"
     )
     add_config(preview)
     add_format(preview)

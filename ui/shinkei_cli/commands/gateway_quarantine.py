@@ -150,7 +150,11 @@ def _edit(path: Path) -> None:
     from shinkei_events.errors import BadInput
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    if subprocess.run([*shlex.split(editor), str(path)], check=False).returncode != 0:
+    try:
+        code = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{editor!r} cannot be started ({error}): set EDITOR, or give --payload FILE") from error
+    if code != 0:
         raise BadInput(f"{editor} did not end well; nothing was replayed")
 
 

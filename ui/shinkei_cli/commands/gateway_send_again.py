@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from shinkei_cli.arguments import seconds
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, NOT_THERE
 from shinkei_cli.output import add_format, print_rows
@@ -37,7 +38,7 @@ def register(commands: Subparsers) -> None:
     again.add_argument("--kind", choices=_KINDS, default="signals", help="which of its streams (default: signals)")
     again.add_argument("--epoch", default="", metavar="ID", help="of an earlier epoch (default: the one written now)")
     again.add_argument(
-        "--wait", type=float, default=WAIT_S, metavar="SECONDS", help="give up after this long (default: 20)"
+        "--wait", type=seconds, default=WAIT_S, metavar="SECONDS", help="give up after this long (default: 20)"
     )
     add_config(again)
     add_format(again)
