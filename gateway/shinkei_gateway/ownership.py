@@ -141,28 +141,28 @@ class Ownership:
         """
         epochs = self._seen.get(machine, {})
         known = self._followed.get(machine, ())
-        own = (
-            [] if self._ended is None else [self._ended]
-        )  # of a machine that nobody has heard of, it may have been the last
+        # Of a machine that nobody has heard of, the epoch that this life has ended may have been the last.
+        own = [] if self._ended is None else [self._ended]
         fresh = [e for e in epochs or own if e not in known and not self._is_of_copy(e)]
         if not fresh:
             return None if patient else self._gone(machine)
-        newest = max(
-            [e for e in fresh if self._is_own(e)] or fresh
-        )  # UUIDv7: by time; a machine may have come back to a lost spool's shard
+        # UUIDv7: by time. A lost spool of this shard first: the machine may have come back to it from where a newer one is.
+        newest = max([e for e in fresh if self._is_own(e)] or fresh)
         if any(epoch > newest for epoch in known):
             return None  # an older one still, behind what was told
-        ends, claim = epochs.get(newest, {}), self._claims.get(newest)
+        recorded, claim = self._recorded_of(machine, newest), self._claims.get(newest)
         if newest in self._epochs:
-            return Before(newest, ends, "spool_went_back", "whatever machine it had, this spool may not know of it")
-        if claim is not None and any(r.stream.machine == machine and r.stream.epoch == newest for r in claim.closed):
-            return (self._is_own(newest) and self._lost(machine, newest)) or Before(newest, ends)
-        if claim is None or self._is_own(newest):
-            return Before(newest, ends, "spool_lost", LOST)
+            return Before(newest, recorded, "spool_went_back", "whatever machine it had, this spool may not know of it")
+        if claim is None or self._is_own(
+            newest
+        ):  # also when it had said that it ended: the machine may have come back to it since
+            return Before(newest, recorded, "spool_lost", LOST)
+        if any(r.stream.machine == machine and r.stream.epoch == newest for r in claim.closed):
+            return Before(newest, epochs[newest])
         if patient:
             return None
         who = f"gateway {claim.gateway} shard {claim.shard}"
-        return Before(newest, ends, "moved", f"{who} wrote it and has not said that it ended")
+        return Before(newest, recorded, "moved", f"{who} wrote it and has not said that it ended")
 
     def followed(self, machine: str, before: Before) -> None:
         """It was told that ``machine``'s streams follow ``before`` (and whatever is older)."""
@@ -188,13 +188,14 @@ class Ownership:
         claim = self._claims.get(epoch)
         if claim is None or not any(e > epoch and _shard(c) == _shard(claim) for e, c in self._claims.items()):
             return None
-        return self._lost(machine, epoch)
+        recorded = self._recorded_of(machine, epoch)
+        is_whole = recorded == self._seen.get(machine, {}).get(epoch, {})
+        return None if is_whole else Before(epoch, recorded, "spool_lost", LOST)
 
-    def _lost(self, machine: str, epoch: str) -> Before | None:
-        """What is not recorded of an epoch that ended, and of which the spool is gone; None: all of it is."""
+    def _recorded_of(self, machine: str, epoch: str) -> dict[Kind, int]:
+        """What is on record, whatever was said of its end."""
         ends = self._seen.get(machine, {}).get(epoch, {})
-        recorded = {k: self._recorded.get(str(StreamId(epoch, machine, k)), FIRST_NUMBER) for k in ends}
-        return Before(epoch, recorded, "spool_lost", LOST) if recorded != ends else None
+        return {kind: self._recorded.get(str(StreamId(epoch, machine, kind)), FIRST_NUMBER) for kind in ends}
 
     def _is_of_copy(self, epoch: str) -> bool:
         """A newer epoch than this one, begun in the same shard's name: a copy's, which nothing here follows."""

@@ -92,7 +92,9 @@ class Site:
     def __init__(self, world: SpoolWorld, gateway: str, disk: SimDisk, reads: dict[str, int], inode: int) -> None:
         self.world, self.gateway, self.disk, self.reads, self.inode = world, gateway, disk, reads, inode
         self.snapshot: tuple[dict[str, bytearray], str, Any] | None = None
-        self.must_hear = False  # something on the log that speaks against this spool
+        self.must_hear = (
+            False  # what the log has to say about a spool that was lost or went back, and what is to be told of it
+        )
         self.start()
 
     def start(self) -> None:
@@ -213,7 +215,6 @@ class Site:
         if (evidence := self.standing.evidence()) is not None:
             self.work = self.changed(evidence)
             return
-        self.must_hear = False
         self.standing.prove()
         if (claim := self.standing.claim()) is not None:
             self.world.topic.append(claim)
@@ -229,6 +230,7 @@ class Site:
         self.forwarder.missing.clear()
         if self.world.calm or self.world.rng.random() < 0.2:
             self.standing.follow()
+            self.must_hear = False
             self.forwarder.trim()
 
     def changed(self, evidence: Evidence) -> Iterator[None]:
