@@ -15,14 +15,13 @@ from typing import Any
 
 import msgspec
 
-from shinkei_events.codec import MAX_NAME, check, decode, encode
+from shinkei_events.codec import check, encode
 from shinkei_events.errors import BadInput
 from shinkei_events.frames import MAX_BYTES, MAX_VALUES
 from shinkei_events.identity import FIRST_NUMBER, KINDS, Kind, StreamId, gap_id
 from shinkei_events.model.frame import Context, Frame, GapMark, Origin
 from shinkei_events.model.numbered import ClockSkew, Gap, Numbered, StreamClosed, StreamStarted
 from shinkei_events.model.quarantine import Quarantined
-from shinkei_events.registry import FRAME, type_of
 from shinkei_gateway.clock_watch import Skews
 from shinkei_gateway.columns import columns, context_after, in_order
 from shinkei_gateway.last_values import LastValues
@@ -30,9 +29,9 @@ from shinkei_gateway.offered import Batch, Draft, Reading, by_machine, drafts_of
 from shinkei_gateway.ownership import OWNERSHIP, Ownership
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.opening import ENDING
-from shinkei_gateway.spool.segment import Entry
 from shinkei_gateway.spool.spool import Spool
 from shinkei_gateway.stream_start import Before, before_in, opening_events
+from shinkei_gateway.written import Written, event_of, refusal
 
 __all__ = ["Batch", "Draft", "Intake", "Reading", "gap"]
 
@@ -109,7 +108,7 @@ class Intake:
         return self._put(batch)
 
     def _put(self, batch: Batch) -> Future[None]:
-        out = _Out()
+        out = Written()
         for draft in drafts_of(batch.items):
             if draft.type is ClockSkew:
                 out.skews_changed |= self._skews.take(draft.machine, draft.fields)
@@ -146,7 +145,7 @@ class Intake:
         ending = self._spool.resume(ENDING)
         if ending is None:
             return None
-        out = _Out()
+        out = Written()
         for machine in sorted({StreamId.parse(name).machine for name in ending["next"]}):
             self._open(machine, before_in(ending, machine), out)
         return self._commit.submit(out.entries, out.payloads, {ENDING: None})
@@ -156,7 +155,7 @@ class Intake:
         before = self.ownership.before(machine, patient=patient)
         if before is None or self._held is not None:
             return False
-        out = _Out()
+        out = Written()
         self._open(machine, before, out)
         self._commit.submit(out.entries, out.payloads, {OWNERSHIP: self.ownership.state()})
         return True
@@ -168,30 +167,16 @@ class Intake:
 
     def again(self, events: list[Frame | Numbered], resume: dict[str, Any]) -> Future[None]:
         """What has numbers of an epoch that ended gets the next ones of this epoch; its times, context and origin stay."""
-        out = _Out()
+        out = Written()
         for event in events:
             if isinstance(event, StreamStarted):
                 continue  # the stream that follows has one of its own
             self._started(event.stream.machine, out)
             stream = self.stream(event.stream.machine, event.stream.kind)
-            self._renumbered(event, stream, out)
+            other: Kind = "production" if isinstance(event, Frame) else "signals"
+            sibling = 0 if stream.kind == "history" else self._number(stream.sibling(other)) - 1
+            self._next[stream] = out.add_again(event, stream, self._number(stream), sibling)
         return self._commit.submit(out.entries, out.payloads, resume)
-
-    def _renumbered(self, event: Frame | Numbered, stream: StreamId, out: _Out) -> None:
-        first = self._number(stream)
-        mark = event.gap_before if event.gap_before is not None and event.gap_before.begin is None else None
-        if isinstance(event, Frame):
-            production = 0 if stream.kind == "history" else self._number(stream.sibling("production")) - 1
-            frame = msgspec.structs.replace(event, stream=stream, first=first, production=production, gap_before=mark)
-            self._next[stream] = frame.end
-            payload = encode(frame)
-            out.add(Entry(str(stream), first, frame.count, FRAME.ce_type, len(payload)), payload)
-            return
-        signals = 0 if stream.kind == "history" else self._number(stream.sibling("signals")) - 1
-        found = msgspec.structs.replace(event, stream=stream, number=first, signals=signals, gap_before=mark)
-        self._next[stream] = first + 1
-        payload = encode(found)
-        out.add(Entry(str(stream), first, 1, type_of(found).ce_type, len(payload)), payload)
 
     def quiet_frames(self) -> list[Frame]:
         """Empty frames of the signals streams that were quiet for a second while their source is alive. Not numbered, not spooled."""
@@ -221,7 +206,7 @@ class Intake:
             number = self._next[stream] = self._spool.next_number(str(stream))
         return number
 
-    def _started(self, machine: str, out: _Out) -> None:
+    def _started(self, machine: str, out: Written) -> None:
         """The first event of a production stream says who writes it and what it follows; also when the machine comes back."""
         production = str(self.stream(machine, "production"))
         if production in self.ownership.closed:
@@ -232,14 +217,14 @@ class Intake:
             return
         self._open(machine, self.ownership.before(machine), out)
 
-    def _open(self, machine: str, before: Before | None, out: _Out) -> None:
+    def _open(self, machine: str, before: Before | None, out: Written) -> None:
         for draft in opening_events(machine, self._gateway, self._shard, self._clock(), before):
             self._event(draft, "production", out)
         if before is not None:
             self.ownership.followed(machine, before)
             out.ownership_changed = True
 
-    def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: _Out) -> None:
+    def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: Written) -> None:
         state = self._machine(machine)
         state.last_put = self._clock()
         for kind, group in groupby(items, type):
@@ -251,7 +236,7 @@ class Intake:
                 for draft in run:
                     self._draft(draft, state, batch, out)
 
-    def _draft(self, item: Draft, state: _Machine, batch: Batch, out: _Out) -> None:
+    def _draft(self, item: Draft, state: _Machine, batch: Batch, out: Written) -> None:
         if item.type is Gap and "id" not in item.fields:
             item = self._time_gap(item, state, batch.history)
         if batch.replay_of is not None:
@@ -289,38 +274,23 @@ class Intake:
             state.mark = mark
         return item._replace(fields=fields)
 
-    def _event(self, item: Draft, kind: Kind, out: _Out) -> bool:
+    def _event(self, item: Draft, kind: Kind, out: Written) -> bool:
         stream = self.stream(item.machine, kind)
         number = self._number(stream)
         signals = 0 if kind == "history" else self._number(stream.sibling("signals")) - 1
         try:
-            event = item.type(
-                stream=stream, number=number, signals=signals, time=item.time, received=item.received, **item.fields
-            )
-            payload = encode(event)
-            ce_type = type_of(event).ce_type
-            decode(ce_type, payload)  # building a struct checks no types
-            if len(payload) > 2 * MAX_BYTES:
-                raise BadInput(f"an event of {len(payload)} bytes; no record is bigger than {2 * MAX_BYTES}")
-        except (BadInput, TypeError, msgspec.MsgspecError, OverflowError) as error:
-            self._refuse(item, repr(item.fields).encode(), str(error), out)
+            ce_type, payload = event_of(item, stream, number, signals)
+        except BadInput as error:
+            self._refuse(item, str(error), out)
             return False
         self._next[stream] = number + 1
-        out.add(Entry(str(stream), number, 1, ce_type, len(payload)), payload)
+        out.add(stream, number, 1, ce_type, payload)
         return True
 
-    def _refuse(self, item: Reading | Draft, raw: bytes, reason: str, out: _Out) -> None:
-        """Quarantine what breaks the language (a number out of range, a field missing)."""
-        where = item.channel if isinstance(item, Reading) else item.type.__name__
-        now = self._clock()
-        fields = {
-            "source": f"{self._gateway}/{self._shard}",
-            "where": where[:MAX_NAME],
-            "reason": reason,
-            "raw": raw[:65_536],
-            "content_type": "text/plain",
-        }
-        self._event(Draft(item.machine, min(max(item.time, 0), now), now, Quarantined, fields), "quarantine", out)
+    def _refuse(self, item: Reading | Draft, reason: str, out: Written) -> None:
+        """Quarantine what breaks the language."""
+        record = refusal(item, reason, f"{self._gateway}/{self._shard}", self._clock())
+        self._event(record, "quarantine", out)
 
     def _filled(self, machine: str, batch: Batch) -> str | None:
         """The id of the gap that a batch of history fills."""
@@ -329,7 +299,7 @@ class Intake:
         gap = batch.fills
         return gap_id(self.stream(machine, "signals"), gap.t_from, gap.t_to, gap.cause, gap.channels)
 
-    def _frame(self, machine: str, run: list[Reading], batch: Batch, out: _Out) -> None:
+    def _frame(self, machine: str, run: list[Reading], batch: Batch, out: Written) -> None:
         stream = self.stream(machine, "history" if batch.history else "signals")
         state = self._machine(machine)
         first = self._number(stream)
@@ -350,7 +320,7 @@ class Intake:
                 raise BadInput(f"a value of {len(payload)} bytes; no record is bigger than {2 * MAX_BYTES}")
         except (BadInput, TypeError, msgspec.MsgspecError, OverflowError) as error:
             if len(run) == 1:
-                self._refuse(run[0], repr(run[0].value).encode(), str(error), out)
+                self._refuse(run[0], str(error), out)
                 return
             for reading in run:
                 self._frame(machine, [reading], batch, out)
@@ -366,20 +336,7 @@ class Intake:
             state.mark = None
             self.last_values.take(frame, run)
         self._next[stream] = frame.end
-        out.add(Entry(str(stream), first, frame.count, FRAME.ce_type, len(payload)), payload)
-
-
-class _Out:
-    """What a put adds to the spool."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.payloads: list[bytes] = []
-        self.context_changed = self.skews_changed = self.ownership_changed = False
-
-    def add(self, entry: Entry, payload: bytes) -> None:
-        self.entries.append(entry)
-        self.payloads.append(payload)
+        out.add_frame(frame, payload)
 
 
 def _chain(done: Future[None], waiting: Future[None]) -> None:
