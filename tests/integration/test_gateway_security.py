@@ -271,7 +271,7 @@ def test_the_channel_is_renewed_under_encryption_and_values_go_on(tmp_path: Path
         trusted(tmp_path, machine)
         source, _, security = secured(tmp_path, machine.url)
         session = Session(source.url, "test", 60.0, security.secure)
-        session._client.secure_channel_timeout = 400
+        session._client.secure_channel_timeout = 2_000  # a busy machine must manage half a second between renewals
         await session.connect()
 
         def token() -> int:
