@@ -4,6 +4,9 @@ Every life of a shard's process claims its epoch on the log, and says how far it
 spool never heard of, or by an earlier one that reached further than this spool did when it was opened, means that the spool is a copy, or
 went back in time: two writers would give the same numbers to different things. And streams that were recorded under
 other epochs are what this shard's streams follow: a spool that was lost, or a machine that came from elsewhere. `kafka_link` feeds it.
+
+What nobody can see: what a spool wrote after its last claim (5 s at most, or all of an outage of the log) before it went back to a copy
+of before; and the streams of a machine of which nothing was recorded nor said when its spool was lost.
 """
 
 from __future__ import annotations
