@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from asyncua import ua
 
 from shinkei_events.errors import BadInput
@@ -19,6 +20,7 @@ from shinkei_events.model.numbered import Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
+from shinkei_gateway.opcua import source as source_module
 from shinkei_gateway.opcua.decode import Message, decode_publish_response
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
@@ -140,5 +142,32 @@ def test_a_string_of_ten_megabytes_is_a_file_and_its_record_says_which(tmp_path:
         assert array.value["head"] == [1.5] * 16
         assert len(msgspec.msgpack.encode([text.value, array.value])) < 5_000
         assert len(list((tmp_path / "src.session.values").iterdir())) == 2, "the same value again is the same file"
+
+    asyncio.run(run())
+
+
+def test_what_a_keep_alive_proves_outlives_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a machine that says nothing else; written down now and then, not every time."""
+
+    async def run() -> None:
+        intake = FakeIntake()
+        made = source(intake, 3)
+        heard(made, response(data_change([item(0, 1.0, V.Double)])))
+        quiet = decode_publish_response(response(data_change([])), STRUCTURES)
+        many = len(intake.batches)
+        for at in range(5):
+            made.alive(quiet._replace(publish_time=PUBLISHED_NS + at), proves=True)
+        assert len(intake.batches) == many
+        monkeypatch.setattr(source_module, "KEEP_S", 0.0)
+        made.alive(quiet._replace(publish_time=PUBLISHED_NS + 9), proves=False)
+        assert len(intake.batches) == many
+        made.alive(quiet._replace(publish_time=PUBLISHED_NS + 10), proves=True)
+        resume = intake.batches[-1].resume
+        assert resume is not None
+        assert (len(intake.batches), intake.batches[-1].items, resume["floors"]["heard"]) == (
+            many + 1,
+            [],
+            PUBLISHED_NS + 10,
+        )
 
     asyncio.run(run())

@@ -45,6 +45,8 @@ from shinkei_gateway.telemetry import (
 )
 
 TICK_S = 0.25
+KEEP_S = 10.0
+"""How often what only keep-alives prove is written down: by so much the gap of a quiet machine is too early after a restart."""
 SUBSCRIPTION_TRANSFERRED = 0x002D_0000
 """GoodSubscriptionTransferred."""
 
@@ -76,7 +78,7 @@ class OpcuaMachine:
         self._stopped = taker.stopped(settings.lost_after)
         self._session: Session | None = None
         self._reread: Reread | None = None
-        self._heard = self._asked = 0.0
+        self._heard = self._asked = self._kept = 0.0
         self._is_short_told = False
         self._bounced: dict[str, int] = {}
         self._values = 0
@@ -266,6 +268,9 @@ class OpcuaMachine:
         self._heard = time.monotonic()
         if proves:
             self._translator.proved(published.publish_time)
+            if self._heard - self._kept >= KEEP_S and self._translator.newest is not None:
+                self._kept = self._heard
+                self._taker.put(Batch(self.name, [], self._resume_state()))
         if (back := self._translator.returned(self._clock())) is not None:
             self._taker.put(Batch(self.name, [back], self._resume_state()), own=1)
         if published.publish_time is not None and self._translator.newest is not None:
@@ -302,6 +307,7 @@ class OpcuaMachine:
         self._backfill.add(found.missing)
         due = self._answers.add(self._translator.cycles.take_due())
         batch = Batch(self.name, found.items, self._resume_state(found.resume))
+        self._kept = time.monotonic()
         durable = self._taker.put(batch, own=found.own - len(found.gaps), duplicate=found.repeats)
         self._answers.given(due, durable)
         return durable
