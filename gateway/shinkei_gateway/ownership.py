@@ -151,7 +151,7 @@ class Ownership:
             return None if patient else self._gone(machine)
         # UUIDv7: by time. A lost spool of this shard first: the machine may have come back to it from where a newer one is.
         newest = max([e for e in fresh if self._is_own(e)] or fresh)
-        if any(epoch > newest for epoch in known):
+        if not self._is_own(newest) and any(epoch > newest for epoch in known if epoch not in self._epochs):
             return None  # an older one still, behind what was told
         recorded, claim = self._recorded_of(machine, newest), self._claims.get(newest)
         if newest in self._epochs:
