@@ -179,6 +179,11 @@ def test_a_redelivery_that_the_broker_does_not_name_one_is_marked() -> None:
     assert not third.may_know(message(b"1", 9), [Reading("A", "x", T, 1.0, 0, T)])
     third.judge(message(b"7", 9))
     assert not third.may_know(message(b"7", 9), [Reading("A", "x", T - 1, 1.0, 0, T)])
+    fourth = Memory(4, memory.state())
+    fourth.begins(is_present=True)
+    for mid, is_known in ((9, False), (10, True)):  # both copies on the new connection: from the queue, and live
+        fourth.judge(message(b"8", mid))
+        assert fourth.may_know(message(b"8", mid), [Reading("A", "x", T - 1, 1.0, 0, T)]) is is_known
     other = Memory(4, memory.state())
     other.begins(is_present=False)  # another session counts its packets anew
     assert [other.judge(message(b"1", 1)), other.judge(message(b"2", 2, qos=2))] == ["new", "new"]

@@ -34,7 +34,7 @@ class Memory:
         self._topics: dict[str, int] = {}
         self._twins: dict[int, None] = {}
         self._under_way: frozenset[int] = frozenset()
-        self._taken: frozenset[int] = frozenset()
+        self._taken: set[int] = set()
         self.doubts = False
         """Whether the last message judged has the bytes of one that was under way: `may_know` says more."""
         self._suspected = 0
@@ -58,7 +58,7 @@ class Memory:
         (Aedes 1.2 sends it without DUP, rumqttd 0.20 under a new packet identifier as well). Without it packet identifiers begin anew, and what is retained comes again.
         """
         self._under_way = frozenset(self._keys()) if is_present else frozenset()
-        self._taken = frozenset(key & 0xFFFF_FFFF for key in self._under_way)
+        self._taken = {key & 0xFFFF_FFFF for key in self._under_way}
         self._suspected = len(self._under_way)
         self._twins.clear()
         self._knows_retained = bool(self.filters)
@@ -86,6 +86,8 @@ class Memory:
         is_suspect = self._suspected > 0 and message.qos > 0
         self._suspected -= is_suspect
         self.doubts = is_suspect and digest in self._taken
+        if is_suspect:  # Aedes 1.2: from the session's queue and live, when it was published just then
+            self._taken.add(digest)
         if message.is_again:
             verdict = self._again(message, key, digest)
         elif message.qos == 2 and self._unreleased.get(str(message.mid)) == digest:
