@@ -17,6 +17,8 @@ from shinkei_gateway.telemetry import SourceLost, SourceStillAway
 LOOK_S = 0.25
 FIRST_REMINDER_S, LAST_REMINDER_S = 30.0, 3600.0
 """A source that stays away is told again after so long, then after twice that …, at most once an hour."""
+SHORT_S, SHORT_MOST = 1.0, 5
+"""A peer that ends so many connections in a row this soon is not there: the pauses before the next attempts grow as if it had refused them."""
 
 
 class Outage:
@@ -29,6 +31,7 @@ class Outage:
         self._since: float | None = clock()
         self._is_away_told = self._is_loss_told = False
         self._attempts = 0
+        self._over_at, self._short = 0.0, 0
         self._remind_after = FIRST_REMINDER_S
         self.error = ""
 
@@ -45,7 +48,9 @@ class Outage:
     def over(self) -> None:
         """There is a connection (again)."""
         self._since, self.error = None, ""
-        self._backoff.reset()
+        self._over_at = self._clock()
+        if self._short <= SHORT_MOST:
+            self._backoff.reset()
         self._is_away_told = self._is_loss_told = False
         self._attempts, self._remind_after = 0, FIRST_REMINDER_S
 
@@ -54,6 +59,9 @@ class Outage:
         self.error = reason
         if self._since is None:
             self._since = self._clock()
+            self._short = self._short + 1 if self._since - self._over_at < SHORT_S else 0
+            if not self._short:
+                self._backoff.reset()
         self._attempts += 1
         away = self._clock() - self._since
         if not self._is_loss_told:

@@ -260,6 +260,24 @@ def test_after_a_reconnection_everything_unheard_is_taken_before_anything_new() 
     asyncio.run(whole())
 
 
+def test_what_was_said_first_to_a_connection_that_broke_is_taken_before_anything_new() -> None:
+    async def test(server: Server, loop: PublishLoop) -> None:
+        server.kept = {LAST, 1, 2}
+        await server.answer(response(2, available=(LAST, 1, 2)), response(1, available=(LAST, 1, 2)))
+        assert server.told == [LAST, 1, 2]
+
+    check(None, test)
+
+
+def test_a_keep_alive_before_the_first_message_brings_what_was_said_before_too() -> None:
+    async def test(server: Server, loop: PublishLoop) -> None:
+        server.kept = {1}
+        await server.answer(response(2, has=False, available=(1,)), response(2, available=(1, 2)))
+        assert server.told == [1, "alive", 2]
+
+    check(None, test)
+
+
 def test_a_response_that_cannot_be_read_costs_its_own_message_alone() -> None:
     async def test(server: Server, loop: PublishLoop) -> None:
         server.garbled, server.kept = {2}, {2}

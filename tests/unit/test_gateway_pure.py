@@ -192,3 +192,15 @@ def test_a_source_that_stays_away_is_told_again_ever_more_rarely(caplog: pytest.
     outage.over()
     outage.lost("again")
     assert caplog.records[-1].getMessage().endswith("is lost: again")
+
+
+def test_a_peer_that_ends_every_connection_at_once_is_tried_ever_more_rarely() -> None:
+    now, backoff = 0.0, Backoff(30.0, lambda _low, high: high)
+    outage = Outage("m", "opc.tcp://m:1", 60.0, backoff, lambda: None, clock=lambda: now)
+    pauses = []
+    for lives in (*[0.1] * 14, 2.0):
+        outage.over()
+        now += lives
+        outage.lost("closed")
+        pauses.append(backoff.pause())
+    assert pauses == [*[0.2] * 6, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 0.2]

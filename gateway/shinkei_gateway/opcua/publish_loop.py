@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from asyncua import ua
@@ -93,10 +94,16 @@ class Publishing:
             else None
         )
 
-    def seen(self, sequence: int, is_message: bool) -> Seen:
-        """Judge the number of a response; call `took` for what was taken. A keep-alive has the number of the next message."""
-        if self.last is None or (not is_message and sequence == 0):
+    def seen(self, sequence: int, is_message: bool, available: Sequence[int] = ()) -> Seen:
+        """Judge the number of a response; call `took` for what was taken. A keep-alive has the number of the next message.
+
+        Before the first message nobody knows where numbers begin; what the server has ``available`` from before was said to a connection that broke.
+        """
+        if not is_message and sequence == 0:
             return Seen([], False)
+        if self.last is None:
+            earlier = [number for number in available if 0 < distance(number, sequence) < 1 << 31]
+            return Seen(sorted(earlier, key=lambda number: -distance(number, sequence))[-MISSING_MAX:], False)
         due = after(self.last)
         ahead = distance(due, sequence)
         if ahead >= 1 << 31:  # behind: a message sent again, or a server that counts keep-alives in its own way
@@ -310,7 +317,7 @@ class PublishLoop:
             state.known_before(published.available)
         is_message = _is_message(published)
         state.judged(published.sequence, published.available, is_hollow=published.hollow and not is_message)
-        seen = state.seen(published.sequence, is_message)
+        seen = state.seen(published.sequence, is_message, published.available)
         if seen.missing:
             await self._fill(seen.missing, published.available)
         state.settled()
