@@ -8,20 +8,7 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from shinkei_gateway.reconcile import Books
-
-_COUNTED = (
-    "offered",
-    "received",
-    "own",
-    "replayed",
-    "duplicate",
-    "quarantined",
-    "numbered",
-    "dropped",
-    "sent",
-    "stored",
-)
+from shinkei_gateway.reconcile import COUNTED, Books
 
 WAITING = {
     "backlog": "Values and events in the spool that are not recorded yet",
@@ -62,7 +49,7 @@ class BooksCollector(Collector):
         )
         totals: dict[tuple[str, str], int] = {}
         for row in self._books.rows(self._state()):
-            for stage in _COUNTED:
+            for stage in COUNTED:
                 if row[stage] is not None:
                     totals[row["source"], stage] = totals.get((row["source"], stage), 0) + row[stage]
         for (source, stage), total in sorted(totals.items()):

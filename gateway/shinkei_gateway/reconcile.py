@@ -17,9 +17,7 @@ import msgspec
 
 HOUR_NS = 3_600_000_000_000
 KEPT_HOURS = 48
-COLUMNS = (
-    "source",
-    "hour",
+COUNTED = (
     "offered",
     "received",
     "own",
@@ -30,8 +28,8 @@ COLUMNS = (
     "dropped",
     "sent",
     "stored",
-    "balanced",
 )
+COLUMNS = ("source", "hour", *COUNTED, "balanced")
 
 
 class Run(NamedTuple):

@@ -43,6 +43,12 @@ def batch_readings(intake: FakeIntake, *, history: bool) -> list[Reading]:
     return [item for item in items if isinstance(item, Reading)]
 
 
+async def keep_history(machine: CountingMachine) -> None:
+    """Of every node that counts."""
+    for name in machine.written:
+        await machine._server.historize_node_data_change(machine._server.get_node(machine._nodes[name]))
+
+
 def filled(intake: FakeIntake, name: str) -> list[tuple[int, int]]:
     return [(r.time, r.value) for r in batch_readings(intake, history=True) if r.channel == name]
 
@@ -56,8 +62,7 @@ def test_what_the_gap_lost_comes_from_the_servers_history_once(monkeypatch: pyte
         machine, intake = CountingMachine(free_port()), FakeIntake()
         await machine.start()
         try:
-            for name in machine.written:
-                await machine._server.historize_node_data_change(machine._server.get_node(machine._nodes[name]))
+            await keep_history(machine)
 
             async def before(_made: OpcuaMachine) -> None:
                 for _ in range(5):
@@ -134,8 +139,7 @@ def test_a_surprise_costs_one_channel_and_the_others_are_filled(monkeypatch: pyt
         machine, intake = CountingMachine(free_port()), FakeIntake()
         await machine.start()
         try:
-            for name in machine.written:
-                await machine._server.historize_node_data_change(machine._server.get_node(machine._nodes[name]))
+            await keep_history(machine)
 
             async def once(made: OpcuaMachine) -> None:
                 await machine.step()

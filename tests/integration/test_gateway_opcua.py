@@ -70,6 +70,17 @@ async def all_came(machine: CountingMachine, intake: FakeIntake) -> None:
     await eventually_async(last, 15)
 
 
+async def restarted_behind_a_cut(machine: CountingMachine, made: OpcuaMachine, proxy: Proxy) -> int:
+    """The server is another one and the source still cut off; the subscription that it had."""
+    (ours,) = machine.subscriptions()
+    proxy.cut()
+    await machine.stop()
+    await eventually_async(lambda: not made.health()["connected"])
+    await asyncio.sleep(SAME_START_S)  # a server is not started twice within it
+    await machine.start()
+    return ours
+
+
 def check(test: Callable[[CountingMachine, FakeIntake, Proxy], Awaitable[None]], limit: float = 300) -> None:
     async def whole() -> None:
         machine, intake = CountingMachine(free_port()), FakeIntake()
@@ -467,12 +478,7 @@ def test_after_a_restart_of_the_server_the_subscription_with_our_number_is_anoth
             await connected(made)
             await machine.step()
             await all_came(machine, intake)
-            (ours,) = machine.subscriptions()
-            proxy.cut()
-            await machine.stop()
-            await eventually_async(lambda: not made.health()["connected"])
-            await asyncio.sleep(SAME_START_S)  # a server is not started twice within it
-            await machine.start()
+            ours = await restarted_behind_a_cut(machine, made, proxy)
             async with Client(machine.url, timeout=60) as other:
                 theirs = await other.create_subscription(100, handler=None)
                 assert theirs.subscription_id == ours, "this server does not number them as it did"
@@ -531,12 +537,7 @@ def test_after_a_restart_of_the_server_the_session_with_our_token_is_another_cli
             await connected(made)
             await machine.step()
             await all_came(machine, intake)
-            (ours,) = machine.subscriptions()
-            proxy.cut()
-            await machine.stop()
-            await eventually_async(lambda: not made.health()["connected"])
-            await asyncio.sleep(SAME_START_S)  # a server is not started twice within it
-            await machine.start()
+            ours = await restarted_behind_a_cut(machine, made, proxy)
             monkeypatch.setattr(InternalSession, "_auth_counter", 5000)
             async with Client(machine.url, timeout=60) as other:
                 theirs = await other.create_subscription(100, handler=None)
