@@ -67,6 +67,10 @@ class LogReader:
         """Events of a type."""
         return [event for event in self.events if isinstance(event, kind) and machine in (None, event.machine)]
 
+    def epochs(self, machine: str) -> set[int]:
+        """Epochs in which something of ``machine`` is on record, values and events."""
+        return {item.stream.epoch for item in (*self.frames, *self.events) if item.machine == machine}
+
     def _take(self, event: Any) -> None:
         stream = str(event.stream)
         first, count = (event.first, event.count) if isinstance(event, Frame) else (event.number, 1)
