@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from shinkei_events.allowed import named
 from shinkei_events.errors import BadConfig, Full
 from shinkei_events.health import Health
 from shinkei_events.model.numbered import StreamClosed
@@ -102,8 +103,8 @@ def run(plant: PlantFile, stop: threading.Event, shard: str | None = None) -> No
     if shard is None and len(shards) > 1:
         raise BadConfig("--shard", "", f"this gateway has shards {', '.join(shards)}: each is a process of its own")
     known = {*shards, *(name for name, _ in forgotten(plant, settings))}
-    if shard is not None and shard not in known:
-        raise BadConfig("--shard", shard, f"is none of this gateway's shards: {', '.join(shards)}")
+    if shard is not None:
+        named("--shard", shard, known, "shard of this gateway")
     folder = spool_folder(plant, settings, shard or settings.shard)
     _collect_seldom()
     asyncio.run(Gateway(plant, settings, shard or settings.shard, folder).run(stop))

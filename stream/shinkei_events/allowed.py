@@ -1,22 +1,26 @@
 """What may stand where a setting is wrong: the values of an enumeration, the keys of a table, the nearest one to what was written. Pure.
 
-Called by `settings.strict` with msgspec's error; knows its wording, and gives it back unchanged where there is nothing to add.
+Called by `settings.strict` with msgspec's error; knows its wording, and gives it back unchanged where there is nothing to add. `named` is
+for the words of a command that name a source, a machine, a shard.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from msgspec import inspect
+
+from shinkei_events.errors import BadConfig
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _PART = re.compile(r"\[(\d+|\.\.\.)\]|([^.\[\]]+)")
 _ANY = "[...]"
 """How msgspec writes a key of a table whose keys are free."""
+_MOST_SHOWN = 20
 
 
 class Wrong(NamedTuple):
@@ -42,7 +46,7 @@ def explained(kind: Any, raw: Any, path: str, text: str) -> Wrong:
             keys = _keys(place.types)
             if isinstance(place.value, dict) and name in place.value and keys:
                 return Wrong(
-                    _below(place.key, name), f"unknown key; known are {', '.join(keys)}{_nearest(name, keys)}", False
+                    _below(place.key, name), f"unknown key; known are {', '.join(keys)}{nearest(name, keys)}", False
                 )
         return Wrong(path, text)
     if found := _MISSING.fullmatch(text):
@@ -59,7 +63,7 @@ def explained(kind: Any, raw: Any, path: str, text: str) -> Wrong:
         values = _values(place.types)
         if values and not isinstance(place.value, dict | list) and place.value not in values:
             is_text = isinstance(place.value, str)
-            return Wrong(place.key, _one_of(values) + (_nearest(place.value, values) if is_text else ""))
+            return Wrong(place.key, _one_of(values) + (nearest(place.value, values) if is_text else ""))
     return Wrong(path, text)
 
 
@@ -111,7 +115,7 @@ def _free_key(place: _Place) -> Wrong | None:
         for key in place.value if names and isinstance(place.value, dict) else ():
             if key not in names:
                 return Wrong(
-                    _below(place.key, key), f"unknown key; known are {', '.join(names)}{_nearest(key, names)}", False
+                    _below(place.key, key), f"unknown key; known are {', '.join(names)}{nearest(key, names)}", False
                 )
     return None
 
@@ -149,7 +153,21 @@ def _one_of(values: list[Any]) -> str:
     return "one of " + ", ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values)
 
 
-def _nearest(wrong: str, known: list[Any]) -> str:
+def nearest(wrong: str, known: Iterable[Any]) -> str:
+    """Which of ``known`` was probably meant, as the end of a message; empty when none is near."""
+    known = list(known)
     found = difflib.get_close_matches(wrong.lower(), [str(one) for one in known if str(one).islower()], 1)
     found = found or difflib.get_close_matches(wrong, [str(one) for one in known], 1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def named(where: str, name: str, known: Iterable[str], what: str) -> None:
+    """Raises `BadConfig` when ``name``, given as ``where`` (an option or argument), is none of ``known``; ``what``: whose names these are, as
+    "source of plant.toml". The message says which there are (the first 20) and which one was probably meant.
+    """
+    names = sorted(set(known))
+    if name in names:
+        return
+    shown = ", ".join(names[:_MOST_SHOWN]) + (f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else "")
+    there = f"there are {shown}" if names else "there is none"
+    raise BadConfig(where, name, f"no {what}: {there}{nearest(name, names)}")

@@ -21,13 +21,34 @@ from shinkei_cli.config import folder_of, plant_of
 from shinkei_cli.disk_watch import DiskWatch
 from shinkei_cli.folder import AlreadyRunningError, Site, alive
 from shinkei_cli.main import COMMANDS, build_parser, main
+from shinkei_cli.named import machines
 from shinkei_cli.narrator import Narrator
 from shinkei_cli.ports import Ports, is_free
 from shinkei_cli.supervisor import News
 from shinkei_cli.words import LANGUAGES, TEXTS, Words, language
 from shinkei_events.errors import BadConfig, BadInput, NotConnected, ShinkeiError
+from shinkei_events.health import Health
 from shinkei_events.runfile import read_run, write_run
+from shinkei_events.settings import load_plant
+from shinkei_gateway.run import run as run_gateway
 
+PLANT_WITH_SOURCES = """
+[site]
+id = "x"
+[gateway]
+id = "gw"
+[gateway.sources.press]
+type = "opcua"
+url = "opc.tcp://127.0.0.1:9"
+security = "none"
+machine = "press-1"
+[gateway.sources.cell]
+type = "mqtt"
+url = "mqtt://127.0.0.1:9"
+client_id = "gw"
+shard = "north"
+topics = [{ filter = "plant/+/+", as = "signal", machine = "{1}", signal = "{2}" }]
+"""
 HEAVY = {"confluent_kafka", "psycopg", "streamlit", "asyncua", "river", "numpy", "msgspec", "paho"}
 
 
@@ -112,6 +133,58 @@ def test_an_editor_that_cannot_be_started_says_what_to_do(
     monkeypatch.setenv("VISUAL", editor)
     with pytest.raises(BadInput, match=r"EDITOR.*--payload"):
         gateway_quarantine._edit(tmp_path / "payload")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["quarantine", "list", "--source", "cel"], "--source = 'cel': no source of plant.toml or of a record: there are cell, press; did you mean cell?"),
+        (["quarantine", "replay", "--source", "Pres"], "--source = 'Pres': no source of plant.toml or of a record: there are cell, press; did you mean press?"),
+        (["preview", "pres"], "SOURCE = 'pres': no source of plant.toml with type opcua: there are press; did you mean press?"),
+        (["browse", "cell"], "URL|SOURCE = 'cell': no source of plant.toml with type opcua: there are press"),
+        (["trust", "pres"], "URL|SOURCE = 'pres': no source of plant.toml with type opcua: there are press; did you mean press?"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_none_is_wrong_use_and_says_which_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    (tmp_path / "plant.toml").write_text(PLANT_WITH_SOURCES)
+    where = ["--config", str(tmp_path / "plant.toml"), "--dir", str(tmp_path)]
+    assert main(["gateway", *words, *where]) == exits.WRONG_USE
+    out = capsys.readouterr()
+    assert out.err == f"shinkei: {said}\n"
+    assert not out.out
+
+
+def test_a_shard_that_is_none_is_not_run_and_the_nearest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plant.toml").write_text(PLANT_WITH_SOURCES)
+    plant = load_plant(tmp_path / "plant.toml", tmp_path)
+    with pytest.raises(BadConfig, match=r"no shard of this gateway: there are 0, north; did you mean north\?"):
+        run_gateway(plant, threading.Event(), shard="nrth")
+
+
+def test_machines_are_those_of_the_file_and_those_that_running_shards_have_heard_of(tmp_path: Path) -> None:
+    (tmp_path / "plant.toml").write_text(PLANT_WITH_SOURCES)
+    plant = load_plant(tmp_path / "plant.toml", tmp_path)
+    shards = [Health(part, tmp_path, "127.0.0.1:0") for part in ("gateway", "gateway-north")]
+    shards[1].update(sources={"cell": {"machines": ["oven-1", "oven-2"]}})
+    shards[0].start()
+    try:
+        assert machines(plant) == set()  # one shard does not answer: what it has heard of is not known
+        shards[1].start()
+        assert machines(plant) == {"press-1", "oven-1", "oven-2"}
+    finally:
+        for shard in shards:
+            shard.stop()
+
+
+def test_a_source_that_is_one_has_nothing_in_quarantine_and_that_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plant.toml").write_text(PLANT_WITH_SOURCES)
+    where = ["--config", str(tmp_path / "plant.toml"), "--dir", str(tmp_path), "--format", "json"]
+    assert main(["gateway", "quarantine", "list", "--source", "cell", *where]) == exits.DONE
+    assert capsys.readouterr().out == "[]\n"
 
 
 def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,8 @@ def rows(entries: Iterable[Kept]) -> Iterator[dict[str, Any]]:
 
 def find(entries: list[Kept], name: str) -> Kept:
     """The record ``name`` means: its whole id, or ``machine/number`` when only one has that. Raises `BadInput`."""
+    from shinkei_events.allowed import nearest
+
     exact = [entry for entry in entries if entry.record.reference == name]
     if exact:
         return exact[0]
@@ -88,7 +90,8 @@ def find(entries: list[Kept], name: str) -> Kept:
     if ":" in name:
         hint = "a consumer refused it as a record of the log: it is asked of its gateway again by itself, once the program reads it"
         raise BadInput(f"{name}: cannot be replayed from here; {hint}")
-    raise BadInput(f"{name}: there is no such record; see: shinkei gateway quarantine list")
+    meant = nearest(machine, {entry.record.machine for entry in entries}) if machine and "/" not in machine else ""
+    raise BadInput(f"{name}: there is no such record{meant}; see: shinkei gateway quarantine list")
 
 
 def _in_database(plant: PlantFile) -> Iterator[Kept]:

@@ -61,10 +61,14 @@ def _row(event: AnomalyChanged) -> dict[str, Any]:
 def _list(args: argparse.Namespace) -> int:
     import msgspec
 
+    from shinkei_events.allowed import named
     from shinkei_events.model.anomaly import AnomalyChanged
     from shinkei_store.pool import connect
 
     with connect(plant_of(args), "detect") as conn:
+        if args.machine is not None:
+            known = conn.execute("select machine from stream union select machine from anomaly").fetchall()
+            named("--machine", args.machine, [name for (name,) in known], "machine on record")
         found = conn.execute(
             "select body::text from anomaly where (%s or phase <> 'closed') and (%s::text is null or machine = %s) order by began, id",
             (args.all, args.machine, args.machine),

@@ -81,20 +81,16 @@ def _browse(args: argparse.Namespace) -> int:
 
 def _source(args: argparse.Namespace) -> tuple[str, OpcuaSource, dict[str, Any]]:
     """Name, checked settings and own keys of what is to be browsed. Raises `BadConfig`."""
+    from shinkei_cli.named import opcua_source
     from shinkei_events.errors import BadConfig
     from shinkei_events.settings import section, strict
     from shinkei_gateway.opcua.settings import OpcuaSource, check_opcua
-    from shinkei_gateway.settings import GatewaySettings, sources_of
+    from shinkei_gateway.settings import GatewaySettings
 
-    is_url = "://" in args.where
-    if not is_url or (args.security is None and args.config is not None):
-        settings = section(plant_of(args), "gateway", GatewaySettings)
-        for name, source in sources_of(settings).items():
-            if isinstance(source, OpcuaSource) and (
-                name == args.where or source.url.rstrip("/") == args.where.rstrip("/")
-            ):
-                return name, source, settings.sources[name]
-        raise BadConfig("browse", args.where, "a source of plant.toml with type opcua, or a URL with --security")
+    if "://" not in args.where or (args.security is None and args.config is not None):
+        plant = plant_of(args)
+        if (found := opcua_source(plant, "URL|SOURCE", args.where)) is not None:
+            return *found, section(plant, "gateway", GatewaySettings).sources[found[0]]
     if args.security is None:
         raise BadConfig(
             "--security",

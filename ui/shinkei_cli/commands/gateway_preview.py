@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shinkei_cli.arguments import seconds
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, NOT_THERE
 from shinkei_cli.output import add_format, print_rows
 from shinkei_cli.part import Subparsers
-
-if TYPE_CHECKING:
-    from shinkei_events.settings import PlantFile
 
 COLUMNS = ("name", "value", "status", "source_time", "server_time", "error", "node")
 WAIT_S = 20.0
@@ -41,13 +38,18 @@ def _preview(args: argparse.Namespace) -> int:
     import sys
 
     from shinkei_cli.ask import ask_gateway
+    from shinkei_cli.named import opcua_source
+    from shinkei_events.errors import BadConfig
     from shinkei_events.model.progress import Preview
 
     plant = plant_of(args)
-    names = _names(plant, args.source)
+    if (found := opcua_source(plant, "SOURCE", args.source)) is None:
+        raise BadConfig("SOURCE", args.source, "the name of a source of plant.toml with type opcua, or its URL")
+    source, settings = found
+    names = {signal.name: signal.node for signal in settings.signals}
     by_node = {node: name for name, node in names.items()}
     nodes = [names.get(node, node) for node in args.nodes] or list(names.values())
-    (answers,) = ask_gateway(plant, [Preview(source=args.source, nodes=nodes)], wait=args.wait)
+    (answers,) = ask_gateway(plant, [Preview(source=source, nodes=nodes)], wait=args.wait)
     if not answers:
         sys.stderr.write(f"shinkei: no gateway answered within {args.wait:g} s\n")
         return NOT_THERE
@@ -61,19 +63,6 @@ def _preview(args: argparse.Namespace) -> int:
         sys.stderr.write(f"shinkei: {len(rows)} of {reply.result['found']} values fit into one answer: ask for fewer\n")
     bad = any(row["status"] >= 0x8000_0000 for row in reply.result["values"])
     return FAILED if bad or reply.result["cut"] else DONE
-
-
-def _names(plant: PlantFile, source: str) -> dict[str, str]:
-    """The source's signals, name to node. Raises `BadConfig`."""
-    from shinkei_events.errors import BadConfig
-    from shinkei_events.settings import section
-    from shinkei_gateway.opcua.settings import OpcuaSource
-    from shinkei_gateway.settings import GatewaySettings, sources_of
-
-    found = sources_of(section(plant, "gateway", GatewaySettings)).get(source)
-    if not isinstance(found, OpcuaSource):
-        raise BadConfig("preview", source, "the name of a source of plant.toml with type opcua")
-    return {signal.name: signal.node for signal in found.signals}
 
 
 def _row(row: dict[str, Any], by_node: dict[str, str]) -> dict[str, Any]:

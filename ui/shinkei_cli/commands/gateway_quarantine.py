@@ -74,10 +74,22 @@ def _show_list(args: argparse.Namespace) -> int:
     from shinkei_cli.quarantined import COLUMNS, kept, refused_by_consumers, rows
 
     plant = plant_of(args)
-    entries = [e for e in kept(plant) if (args.all or not e.replayed) and args.source in (None, e.record.source)]
+    entries = kept(plant)
+    if args.source is not None:
+        _check_source(plant, entries, args.source)
+    entries = [e for e in entries if (args.all or not e.replayed) and args.source in (None, e.record.source)]
     found = [*rows(entries), *(refused_by_consumers(plant) if args.all and args.source is None else [])]
     print_rows(found, COLUMNS, args.format)
     return DONE
+
+
+def _check_source(plant: PlantFile, entries: list[Kept], source: str) -> None:
+    """One that is in plant.toml, or was when it gave a record. Raises `BadConfig`."""
+    from shinkei_cli.named import sources
+    from shinkei_events.allowed import named
+
+    known = {*sources(plant), *(entry.record.source for entry in entries)}
+    named("--source", source, known, "source of plant.toml or of a record")
 
 
 def _show_one(args: argparse.Namespace) -> int:
@@ -114,6 +126,7 @@ def _replay(args: argparse.Namespace) -> int:
     entries = kept(plant)
     chosen = [find(entries, name) for name in args.id]
     if args.source is not None:
+        _check_source(plant, entries, args.source)
         chosen += [entry for entry in entries if entry.record.source == args.source and not entry.replayed]
     if not chosen:
         sys.stderr.write("shinkei: nothing to replay: give ids, or a --source that has records that wait\n")

@@ -47,12 +47,18 @@ def register(commands: Subparsers) -> None:
 
 def _send_again(args: argparse.Namespace) -> int:
     from shinkei_cli.ask import ask_gateway
+    from shinkei_cli.named import machines
+    from shinkei_events.allowed import named
     from shinkei_events.identity import StreamId
     from shinkei_events.model.progress import SendAgain
 
+    plant = plant_of(args)
     stream = StreamId(args.epoch, args.machine, args.kind)
-    (answers,) = ask_gateway(plant_of(args), [SendAgain(stream=stream, number=args.number)], wait=args.wait)
+    (answers,) = ask_gateway(plant, [SendAgain(stream=stream, number=args.number)], wait=args.wait)
     if not answers:
+        # Not before asking: a spool may have streams of machines that nobody speaks for any more.
+        if known := machines(plant):
+            named("MACHINE", args.machine, known, "machine of this gateway")
         sys.stderr.write(
             f"shinkei: no gateway answered within {args.wait:g} s: does it run, and does it write {args.machine} {args.kind}?\n"
         )

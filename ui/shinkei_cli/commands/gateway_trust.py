@@ -107,16 +107,12 @@ def _asked() -> bool:
 
 def _source(where: str, plant: PlantFile) -> tuple[str, OpcuaSource]:
     """The source meant, or one made for a URL. Raises `BadConfig`."""
-    from shinkei_events.errors import BadConfig
-    from shinkei_events.settings import section, strict
+    from shinkei_cli.named import opcua_source
+    from shinkei_events.settings import strict
     from shinkei_gateway.opcua.settings import OpcuaSource, check_opcua
-    from shinkei_gateway.settings import GatewaySettings, sources_of
 
-    for name, source in sources_of(section(plant, "gateway", GatewaySettings)).items():
-        if isinstance(source, OpcuaSource) and where.rstrip("/") in {name, source.url.rstrip("/")}:
-            return name, source
-    if "://" not in where:
-        raise BadConfig("trust", where, "a source of plant.toml with type opcua, or opc.tcp://host:port")
+    if (found := opcua_source(plant, "URL|SOURCE", where)) is not None:
+        return found
     made = strict({"type": "opcua", "url": where, "machine": "trust", "timeout": "10s"}, OpcuaSource, "trust")
     check_opcua(made, "trust")
     return where, made
