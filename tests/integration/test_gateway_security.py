@@ -22,7 +22,7 @@ from shinkei_cli.main import main
 from shinkei_events.errors import BadInput, NotConnected
 from shinkei_events.model.progress import Command, Trust
 from shinkei_gateway.opcua import refusal
-from shinkei_gateway.opcua.certificate import encoded, thumbprint
+from shinkei_gateway.opcua.certificate import encoded, fingerprint, thumbprint
 from shinkei_gateway.opcua.endpoints import discover
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.source import OpcuaMachine
@@ -30,8 +30,9 @@ from shinkei_gateway.opcua.trusting import actions
 from tests.support.counting_machine import settings
 from tests.support.fake_intake import FakeIntake
 from tests.support.gateway_site import write_site
+from tests.support.honest_server import WAYS
 from tests.support.ports import free_port
-from tests.support.secure_machine import KEY, NOW, SERVER_URI, Authority, SecureMachine, secured, server_identity
+from tests.support.secure_machine import ALL, KEY, NOW, SERVER_URI, Authority, SecureMachine, secured, server_identity
 from tests.support.waiting import eventually_async
 
 POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
@@ -212,6 +213,64 @@ def test_a_server_that_hangs_up_on_the_open_channel_is_asked_at_its_discovery_ad
 
     asyncio.run(test())
     assert [hello.endswith(b"/machine/discovery") for hello in asked] == [False, True]
+
+
+def test_a_server_whose_discovery_is_closed_is_reached_by_the_certificate_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("GW_PASSWORD", "geheim")
+    machine = SecureMachine(free_port(), server_identity(), policies=ALL[1:], users={"gw": "geheim"})
+    monkeypatch.setattr(WAYS, "opens_unsecured", False)
+    mine = {"server_certificate": "press.der", "user": {"name": "gw", "password": "env:GW_PASSWORD"}}
+
+    async def test() -> None:
+        with pytest.raises(refusal.EndpointNotOffered, match="name its certificate: server_certificate"):
+            await connect(tmp_path, machine)
+        async with Living(tmp_path, machine, monkeypatch, **mine) as living:
+            assert "press.der cannot be read" in await living.refused("BadCertificateInvalid")
+            (tmp_path / "press.der").write_bytes(encoded(machine.identity.certificate))
+            await living.refused("BadCertificateUntrusted")
+            assert machine.asked == 0
+            living.pki.trust(machine.identity.certificate)
+            await living.connected()
+        for policy in POLICIES:
+            client = await connect(tmp_path, machine, security=policy, mode="sign", **mine)
+            assert client.security_policy.URI.endswith(policy)
+        for wanted in (thumbprint, fingerprint):
+            await connect(tmp_path, machine, server_certificate=wanted(machine.identity.certificate).lower())
+        with pytest.raises(refusal.CertificateUntrusted, match=r"no certificate in .* has it"):
+            await connect(tmp_path, machine, server_certificate="00" * 20)
+        other = server_identity()
+        secured(tmp_path, machine.url)[1].trust(other.certificate)
+        with pytest.raises(NotConnected, match="certificate"):
+            await connect(tmp_path, machine, server_certificate=thumbprint(other.certificate))
+
+    check(machine, test)
+
+
+def test_endpoints_are_asked_for_where_the_configuration_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = SecureMachine(free_port(), server_identity(), policies=ALL[1:])
+    lists = SecureMachine(free_port(), machine.identity)
+
+    async def test() -> None:
+        trusted(tmp_path, machine)
+        await lists.start()
+        opened: Any = UaProcessor.open_secure_channel
+
+        def only_there(self: UaProcessor, algorithm: Any, *more: Any) -> None:
+            assert self._transport.get_extra_info("sockname")[1] == lists.port or algorithm.SenderCertificate
+            opened(self, algorithm, *more)
+
+        monkeypatch.setattr(UaProcessor, "open_secure_channel", only_there)
+        try:
+            client = await connect(tmp_path, machine, discovery=lists.url)
+            assert client.server_url.port == machine.port
+            for endpoint in lists._server.iserver.endpoints:
+                endpoint.Server.ApplicationType = ua.ApplicationType.DiscoveryServer
+            with pytest.raises(refusal.EndpointNotOffered, match="is a discovery server"):
+                await connect(tmp_path, machine, discovery=lists.url)
+        finally:
+            await lists.stop()
+
+    check(machine, test)
 
 
 @pytest.mark.parametrize(
@@ -479,6 +538,19 @@ def test_trust_shows_both_certificates_and_moves_the_servers_after_a_yes(tmp_pat
         assert [row["whose"] for row in json.loads(out)] == ["gateway", "gateway, before"]
 
     check(machine, test)
+
+
+def test_a_certificate_that_is_named_is_trusted_without_asking_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    mine = server_identity().certificate
+    more = settings(f"opc.tcp://127.0.0.1:{free_port()}", server_certificate="press.pem")
+    del more["security"]
+    path = write_site(tmp_path, {"src": more})
+    path.with_name("press.pem").write_bytes(mine.public_bytes(serialization.Encoding.PEM))
+    words = ["gateway", "trust", "src", "--config", str(path), "--dir", str(tmp_path / "site")]
+    assert main([*words, "--thumbprint", thumbprint(mine)]) == 0
+    assert "was not asked" in capsys.readouterr().out
+    assert main([*words, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "trusted"
 
 
 def test_trust_is_also_a_command_of_the_running_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

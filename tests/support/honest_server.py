@@ -20,6 +20,7 @@ from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemService, MonitoredItemValues
 from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.uaprocessor import UaProcessor
+from asyncua.ua.ua_binary import uatcp_to_binary
 
 OVERFLOW = 0x0480
 _ACTIVATE = ua.NodeId(ua.ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary)
@@ -41,6 +42,8 @@ class Ways:
     """Else nothing is said to the token of an old session."""
     names_its_endpoints: bool = True
     """Else their URLs are Null in what it says of a new session."""
+    opens_unsecured: bool = True
+    """Else a channel without security is refused, so that nobody may ask for the endpoints."""
     tells_the_new_session: bool = False
     """That a subscription was transferred is told to the session that has it now."""
 
@@ -70,6 +73,7 @@ def make_honest() -> None:
         (SubscriptionService, "publish", _service_publish),
         (InternalServer, "lookup_external_session", _lookup),
         (UaProcessor, "_process_message", _process),
+        (UaProcessor, "open_secure_channel", _open),
         (InternalSession, "create_session", _create_session),
         (UaProcessor, "publish_request_limit", lambda _self, _subscriptions: WAYS.requests),
     ):
@@ -195,6 +199,15 @@ def _service_publish(self: Any, acks: Iterable[ua.SubscriptionAcknowledgement]) 
 async def _process(self: Any, kind: ua.NodeId, *more: Any) -> bool:
     is_old = kind == _ACTIVATE and self.session is None
     return True if is_old and not WAYS.answers_the_old else await _original["_process_message"](self, kind, *more)
+
+
+def _open(self: Any, algorithm: Any, *more: Any) -> None:
+    if WAYS.opens_unsecured or not algorithm.SecurityPolicyURI.endswith("#None"):
+        _original["open_secure_channel"](self, algorithm, *more)
+        return
+    refused = ua.ErrorMessage(ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSecurityPolicyRejected)), "")
+    self._transport.write(uatcp_to_binary(ua.MessageType.Error, refused))
+    self._transport.close()
 
 
 async def _create_session(self: Any, *given: Any, **named: Any) -> ua.CreateSessionResult:

@@ -142,6 +142,12 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return hashlib.sha256(encoded(certificate)).hexdigest().upper()
 
 
+def is_named(certificate: x509.Certificate, wanted: str) -> bool:
+    """Whether ``wanted`` is its SHA-1 or SHA-256, with or without colons and spaces."""
+    plain = "".join(letter for letter in wanted.upper() if letter not in ": ")
+    return plain in {thumbprint(certificate), fingerprint(certificate)}
+
+
 def _names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

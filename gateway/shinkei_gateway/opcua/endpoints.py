@@ -5,6 +5,7 @@ Nothing weaker is ever taken instead. Called by `security` and by ``shinkei gate
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
@@ -42,6 +43,20 @@ _IN_ENCRYPTED = (NONE_URI, library.SecurityPolicyBasic256.URI)
 
 
 async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  # noqa: ASYNC109  the library's own
+    """The endpoints of a server that is no discovery server: of those nothing can be read. Raises `NotConnected`."""
+    found = await _asked(url, timeout)
+    servers = [
+        one for one in found if one.Server is None or one.Server.ApplicationType != ua.ApplicationType.DiscoveryServer
+    ]
+    if found and not servers:
+        what = f"{url} is a discovery server, which lists only its own endpoints (Part 12 §4.2.2)"
+        raise EndpointNotOffered(
+            f"{what}: name the url at which the machine's server lists them, or its certificate: server_certificate"
+        )
+    return servers
+
+
+async def _asked(url: str, timeout: float) -> list[ua.EndpointDescription]:  # noqa: ASYNC109  the library's own
     """GetEndpoints over a channel of its own, which is never secured (Part 4 §5.5.4). Raises `NotConnected`.
 
     A server that listens below a path answers at ``…/discovery`` (Part 12 §4.2.4), where one may ask without knowing the path. At the path itself
@@ -59,9 +74,16 @@ async def discover(url: str, timeout: float) -> list[ua.EndpointDescription]:  #
         said = f"the server does not list its endpoints: {ua.StatusCode(error.code).name}"
         if isinstance(error, BadSecurityPolicyRejected):
             raise EndpointNotOffered(
-                f"{said}; switch on that it tells them without security (Part 4 §5.5.4)"
+                f"{said}; switch on that it tells them without security (Part 4 §5.5.4), or name its certificate: server_certificate"
             ) from error
         raise NotConnected(said) from error
+    except ConnectionRefusedError as error:
+        raise NotConnected(why(error)) from error
+    except (
+        ConnectionError
+    ) as error:  # as if it were away; only a person knows whether it just does not want to be asked
+        hint = "when it was asked for its endpoints; if it never lists them, name its certificate: server_certificate"
+        raise NotConnected(f"{why(error)} {hint}") from error
     except (OSError, TimeoutError, UaError) as error:
         raise NotConnected(why(error)) from error
 
@@ -79,8 +101,8 @@ def choose(endpoints: Sequence[ua.EndpointDescription], policy: str, mode: str, 
         raise EndpointNotOffered(
             f"the server does not offer {wanted}; it offers {'; '.join(offered(endpoints)) or 'nothing'}"
         )
-    host = urlsplit(url).hostname
-    return max(found, key=lambda one: (_host(one) == host, one.SecurityLevel))
+    wanted_at = _address(url)
+    return max(found, key=lambda one: (*map(operator.eq, _address(one.EndpointUrl), wanted_at), one.SecurityLevel))
 
 
 def shown_first(
@@ -98,11 +120,12 @@ def shown_first(
         return max(could, key=lambda one: (one.SecurityMode, one.SecurityLevel))
 
 
-def _host(endpoint: ua.EndpointDescription) -> str | None:
+def _address(url: str | None) -> tuple[str | None, int | None]:
     try:
-        return urlsplit(endpoint.EndpointUrl or "").hostname
+        parts = urlsplit(url or "")
+        return parts.hostname, parts.port
     except ValueError:
-        return None
+        return None, None
 
 
 def url_at(endpoint: ua.EndpointDescription, url: str) -> str:

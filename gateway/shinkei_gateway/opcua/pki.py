@@ -121,7 +121,7 @@ class Pki:
         found: list[x509.Certificate] = []
         for path in self._files(name):
             with _noting(unread, path):
-                found += _certificates(path.read_bytes())
+                found += certificates(path.read_bytes())
         return found
 
     def _files(self, name: str) -> list[Path]:
@@ -172,7 +172,7 @@ class Pki:
 
     def stamp(self) -> tuple[int, ...]:
         """Another value when a person (or another process) has changed what is trusted, or our own certificate."""
-        return tuple(_changed(self.folder / name) for name in ("own", "trusted", "issuers", "crl"))
+        return tuple(changed(self.folder / name) for name in ("own", "trusted", "issuers", "crl"))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -219,7 +219,8 @@ def _read(path: Path) -> Identity:
         ) from error
 
 
-def _certificates(content: bytes) -> list[x509.Certificate]:
+def certificates(content: bytes) -> list[x509.Certificate]:
+    """Of a file, PEM or DER, in its order. Raises ValueError."""
     if b"-----BEGIN" in content:
         return x509.load_pem_x509_certificates(content)
     return [x509.load_der_x509_certificate(content)]
@@ -234,7 +235,8 @@ def _file_name(certificate: x509.Certificate) -> str:
     return f"{name}-{thumbprint(certificate)[:16]}.der"
 
 
-def _changed(path: Path) -> int:
+def changed(path: Path) -> int:
+    """When a file or folder was changed last, ns; 0 when it is not there."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

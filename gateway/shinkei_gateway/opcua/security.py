@@ -35,7 +35,8 @@ from shinkei_gateway.opcua.certificate import (
     utc,
 )
 from shinkei_gateway.opcua.endpoints import MODES, POLICIES, choose, discover, shown_first, token_policy, url_at
-from shinkei_gateway.opcua.pki import Known, Pki, own_hosts, pki_of
+from shinkei_gateway.opcua.named_endpoint import certificate_file, named_endpoint
+from shinkei_gateway.opcua.pki import Known, Pki, changed, own_hosts, pki_of
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.settings import OpcuaSource, OpcuaUser
 from shinkei_gateway.opcua.validation import Expected, validate
@@ -84,11 +85,14 @@ class Security:
         own = await asyncio.to_thread(self._identity)
         self._stamp = self._stamped()
         client.application_uri = own.uri
-        endpoint = choose(await discover(source.url, source.timeout), source.security, source.mode, source.url)
-        client.set_url(url_at(endpoint, source.url))
-        client.choose(endpoint)
+        endpoint = choose(await self.endpoints(), source.security, source.mode, source.url)
         policy = POLICIES[source.security]
-        _, token_uri = token_policy(endpoint.UserIdentityTokens, _kind(source.user), policy.URI, endpoint.SecurityMode)
+        token_uri = policy.URI
+        if not self.names_endpoint:
+            client.set_url(url_at(endpoint, source.url))
+            client.choose(endpoint)
+            token = token_policy(endpoint.UserIdentityTokens, _kind(source.user), policy.URI, endpoint.SecurityMode)
+            token_uri = token[1]
         if source.security != "none":
             server = self.check(endpoint)
             secured = policy(server, own.certificate, own.key, MODES[source.mode], host_cert_chain=list(own.chain))
@@ -100,6 +104,18 @@ class Security:
             client.expected = encoded(self.check(endpoint))
         self._own = own
         await asyncio.to_thread(self._set_user, client, source.user)
+
+    @property
+    def names_endpoint(self) -> bool:
+        """plant.toml has all of it; the server is not asked."""
+        return self._source.server_certificate is not None
+
+    async def endpoints(self) -> list[ua.EndpointDescription]:
+        """What there is to choose from. Raises `NotConnected`, and `SecurityRefused` where asking again does not help."""
+        source = self._source
+        if self.names_endpoint:
+            return [await asyncio.to_thread(named_endpoint, source, self._pki, self._base)]
+        return await discover(source.discovery or source.url, source.timeout)
 
     def to_trust(self, endpoints: Sequence[ua.EndpointDescription]) -> ua.EndpointDescription:
         """The endpoint whose certificate a person is to see."""
@@ -193,15 +209,18 @@ class Security:
         if name in {"BadSecurityPolicyRejected", "BadSecurityModeRejected"}:
             wanted = source.security if source.security == "none" else f"{source.security} {source.mode}"
             hint = f"`shinkei gateway trust {self.name}` lists what it offers"
+            if self.names_endpoint:
+                hint = "ask its administrator which policy and mode it has"
             return refusal.EndpointNotOffered(f"the server does not take {wanted} ({name}): {hint}")
         if self._own is None or source.security == "none" or (name and name not in _OWN_CODES):
             return None
         if self._try_previous() or not name:
             return None
         shown = self._pki.own(utc(self._clock())).certificate
+        other = f", or it has another certificate than the one named {source.server_certificate}" * self.names_endpoint
         return refusal.OwnCertificateRefused(
             f"the server does not accept our certificate ({name}): have its administrator trust {self._pki.own_file}, "
-            f"SHA-1 {thumbprint(shown)}, SHA-256 {fingerprint(shown)}"
+            f"SHA-1 {thumbprint(shown)}, SHA-256 {fingerprint(shown)}{other}"
         )
 
     def _try_previous(self) -> bool:
@@ -226,7 +245,9 @@ class Security:
         return self._refused is not None and self._stamped() != self._stamp
 
     def _stamped(self) -> tuple[Any, ...]:
-        return (*self._pki.stamp(), *(secret.stamp(self._base) for secret in _secrets(self._source.user)))
+        file = certificate_file(self._source, self._base)
+        stamps = [secret.stamp(self._base) for secret in _secrets(self._source.user)]
+        return (*self._pki.stamp(), *stamps, changed(file) if file is not None else 0)
 
     # ---- what is said about it -------------------------------------------------------------------------------------------
     def health(self) -> dict[str, Any]:

@@ -153,6 +153,8 @@ class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", t
 
     ``security``: the policy, ``mode``: what it does; exactly these or no connection. ``none`` must be said by name. ``user`` None: anonymous.
     ``answers`` None: nothing is ever written.
+    ``server_certificate``: a file beside plant.toml, or the SHA-1 or SHA-256 of one in pki/trusted: the server is not asked for its
+    endpoints, this one is taken. ``discovery``: where it is asked for them instead of at ``url``.
     ``revocation``: an issuer's list of revoked certificates must be there, or is looked at when it is.
     ``outage``: how long a cut the server's queues should bridge; with ``sampling`` it gives the queue size asked for.
     ``backfill``: after a gap of signals the server's own history of it is read. ``lost_after``: the machine's state becomes NO_DATA when it was away this long. ``retry``: longest pause between attempts.
@@ -163,6 +165,8 @@ class OpcuaSource(SourceSettings, frozen=True, kw_only=True, tag_field="type", t
     security: Literal["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "none"] = "Basic256Sha256"
     mode: Literal["sign_and_encrypt", "sign"] = "sign_and_encrypt"
     user: OpcuaUser | None = None
+    server_certificate: str | None = None
+    discovery: str | None = None
     revocation: Literal["required", "when_known"] = "required"
     publish: Duration = Duration(0.1)
     sampling: Duration = Duration(0.05)
@@ -201,6 +205,7 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
     """Raises `BadConfig` with the key below ``where``."""
     address(f"{where}.url", source.url, "opc.tcp")
     machine_id(f"{where}.machine", source.machine)
+    _check_endpoint(where, source)
     if source.user is not None:
         _check_user(f"{where}.user", source.user)
     names = [signal.name for signal in source.signals]
@@ -266,6 +271,18 @@ def _wishes(where: str, wishes: SignalNode | OpcuaSource) -> None:
         raise BadConfig(f"{where}.deadband", wishes.deadband, hint) from None
     if wishes.queue is not None and wishes.queue < 1:
         raise BadConfig(f"{where}.queue", wishes.queue, "at least 1 value")
+
+
+def _check_endpoint(where: str, source: OpcuaSource) -> None:
+    if source.discovery is not None:
+        address(f"{where}.discovery", source.discovery, "opc.tcp")
+    named = source.server_certificate
+    if named is not None and (not named or source.security == "none"):
+        hint = "a file or a thumbprint, and a security policy that it is for"
+        raise BadConfig(f"{where}.server_certificate", named, hint)
+    if named is not None and source.discovery is not None:
+        hint = "either this, or server_certificate with which the server is not asked"
+        raise BadConfig(f"{where}.discovery", source.discovery, hint)
 
 
 def _check_answers(where: str, source: OpcuaSource) -> None:

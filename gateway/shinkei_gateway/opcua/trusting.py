@@ -14,22 +14,22 @@ from shinkei_events.errors import BadInput
 from shinkei_events.model.progress import Command, Trust
 from shinkei_gateway.commands import Action
 from shinkei_gateway.opcua import refusal
-from shinkei_gateway.opcua.certificate import described, fingerprint, read_chain, thumbprint
-from shinkei_gateway.opcua.endpoints import discover, offered
+from shinkei_gateway.opcua.certificate import described, is_named, read_chain, thumbprint
+from shinkei_gateway.opcua.endpoints import offered
 from shinkei_gateway.opcua.security import Security
 
 
 class Shown(NamedTuple):
-    """A server's certificate; ``verdict``: empty when it is believed, else why not; ``offers``: its endpoints in words."""
+    """A server's certificate; ``verdict``: empty when it is believed, else why not; ``offers``: its endpoints in words, none where it is not asked for them."""
 
     certificate: x509.Certificate
     verdict: str
     offers: list[str]
 
 
-async def look(security: Security, url: str, timeout: float) -> Shown:  # noqa: ASYNC109  the library's own
-    """Ask the server. Raises `NotConnected`, and `CertificateInvalid` when it shows none that can be read."""
-    endpoints = await discover(url, timeout)
+async def look(security: Security) -> Shown:
+    """Ask the server, or take what plant.toml names. Raises `NotConnected`, and `CertificateInvalid` when there is none that can be read."""
+    endpoints = await security.endpoints()
     with_certificate = [one for one in endpoints if one.ServerCertificate]
     if not with_certificate:
         raise refusal.CertificateInvalid(
@@ -41,13 +41,7 @@ async def look(security: Security, url: str, timeout: float) -> Shown:  # noqa: 
         security.check(best)
     except refusal.SecurityRefused as error:
         verdict = str(error)
-    return Shown(read_chain(best.ServerCertificate)[0], verdict, offered(endpoints))
-
-
-def is_named(certificate: x509.Certificate, wanted: str) -> bool:
-    """Whether ``wanted`` is its SHA-1 or SHA-256, with or without colons and spaces."""
-    plain = "".join(letter for letter in wanted.upper() if letter not in ": ")
-    return plain in {thumbprint(certificate), fingerprint(certificate)}
+    return Shown(read_chain(best.ServerCertificate)[0], verdict, [] if security.names_endpoint else offered(endpoints))
 
 
 def actions(source_of: Callable[[str], object | None]) -> dict[type, Action]:
@@ -68,7 +62,7 @@ async def trust_named(security: Security, wanted: str) -> dict[str, Any]:
     """Trust the certificate with this thumbprint: one that was refused, or the one that the server shows now. Raises `BadInput` for another."""
     certificate = security.pki.rejected("".join(letter for letter in wanted.upper() if letter not in ": "))
     if certificate is None:
-        shown = await look(security, security.url, security.timeout)
+        shown = await look(security)
         if not is_named(shown.certificate, wanted):
             raise BadInput(f"the server shows SHA-1 {thumbprint(shown.certificate)}, not {wanted}: nothing was trusted")
         certificate = shown.certificate

@@ -144,7 +144,11 @@ def progress() -> Callable[[str, int], None] | None:
 def _write(args: argparse.Namespace, tree: Tree, url: str, raw: dict[str, Any]) -> None:
     from shinkei_gateway.opcua.proposal import propose, toml_of
 
-    own = {key: value for key, value in raw.items() if key in ("url", "security", "mode", "user", "revocation")}
+    own = {
+        key: value
+        for key, value in raw.items()
+        if key in ("url", "security", "mode", "user", "server_certificate", "discovery", "revocation")
+    }
     found = propose(tree, own, args.machine)
     args.write.write_text(toml_of(found, url), encoding="utf-8")
     signals = sum(len(source.settings["signals"]) for source in found)

@@ -48,9 +48,9 @@ def register(commands: Subparsers) -> None:
 
 def _trust(args: argparse.Namespace) -> int:
     from shinkei_events.errors import NotConnected, RetryAfter
-    from shinkei_gateway.opcua.certificate import described, utc
+    from shinkei_gateway.opcua.certificate import described, is_named, utc
     from shinkei_gateway.opcua.security import security_of
-    from shinkei_gateway.opcua.trusting import is_named, look
+    from shinkei_gateway.opcua.trusting import look
 
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it has to say comes as an error with its reason
     plant = plant_of(args)
@@ -58,7 +58,7 @@ def _trust(args: argparse.Namespace) -> int:
     security = security_of(name, source, plant)
     own = security.pki.own(utc(time.time_ns()))
     try:
-        shown = asyncio.run(look(security, source.url, source.timeout))
+        shown = asyncio.run(look(security))
     except NotConnected as error:
         raise (error if isinstance(error, RetryAfter) else NotConnected(f"{source.url}: {error}")) from error
     rows: list[dict[str, Any]] = [
@@ -76,7 +76,10 @@ def _trust(args: argparse.Namespace) -> int:
                 ("what", "value"),
                 args.format,
             )
-        say(f"the server offers {'; '.join(shown.offers)}")
+        offers = (
+            f"offers {'; '.join(shown.offers)}" if shown.offers else "was not asked: plant.toml names its certificate"
+        )
+        say(f"the server {offers}")
     else:
         print_rows(rows, _COLUMNS, args.format)
     if args.thumbprint and not is_named(shown.certificate, args.thumbprint):
@@ -89,7 +92,7 @@ def _trust(args: argparse.Namespace) -> int:
         return FAILED
     say(f"trusted: {security.pki.trust(shown.certificate, security.address)}", sys.stderr)
     say(f"now let the server trust {security.pki.own_file}", sys.stderr)
-    if left := asyncio.run(look(security, source.url, source.timeout)).verdict:
+    if left := asyncio.run(look(security)).verdict:
         say(f"it is trusted, and still not taken: {left}", sys.stderr)
         return FAILED
     return DONE
