@@ -214,7 +214,9 @@ class QueuesShort(Telemetry, frozen=True):
 
 
 class MachinesTooMany(Telemetry, frozen=True):
-    """Topics name more machines than a source may bring; what comes of further ones goes to quarantine. Told once a life of the source."""
+    """Topics or births name more machines than a source may bring; what comes of further ones (of Sparkplug: their births) goes to quarantine.
+    Told once a life of the source.
+    """
 
     level: ClassVar[int] = logging.WARNING
     text: ClassVar[str] = (

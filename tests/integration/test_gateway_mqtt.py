@@ -380,7 +380,7 @@ def test_strangers_make_no_machines_without_end_and_removals_are_no_quarantine(
     async def test() -> None:
         intake = FakeIntake()
         device = Device(mosquitto.port)
-        async with running(source(mosquitto.port, intake, max_machines=2)):
+        async with running(source(mosquitto.port, intake, max_machines=2)) as made:
             device.publish(1)
             for at in range(20):
                 device.raw(f"plant/X{at}/signal/n", b'{"ts": 1700000000000000000, "v": 1}')
@@ -389,6 +389,9 @@ def test_strangers_make_no_machines_without_end_and_removals_are_no_quarantine(
             device.raw("plant/D1/signal/n", b"")
             device.publish(1)
             await came(device, intake)
+            assert (
+                "max_machines = 2 is reached: messages of further machines are in quarantine" in made.health()["limits"]
+            )
         device.close()
         assert {reading.machine for reading in intake.readings()} == {"D1", "X0"}
         found = intake.drafts(Quarantined)

@@ -29,6 +29,7 @@ from tests.support.fake_intake import FakeIntake
 from tests.support.mosquitto import Mosquitto
 from tests.support.ports import free_port
 from tests.support.sparkplug_edge import Edge
+from tests.support.sparkplug_node import Node, metric
 from tests.support.waiting import eventually_async
 
 MS = 1_000_000
@@ -243,6 +244,33 @@ def test_history_goes_into_the_history_stream(mosquitto: Mosquitto, edge: Edge) 
         assert gaps(intake) == []
 
     asyncio.run(test())
+
+
+def test_strangers_make_no_machines_without_end(
+    mosquitto: Mosquitto, edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        intake, stranger = FakeIntake(), Node("plant", "X")
+        async with running(source(mosquitto.port, intake, max_machines=2)) as made:
+            await asyncio.to_thread(edge.start)
+            edge.measure(3)
+            for number in range(30):
+                edge._send(*stranger.birth(metric(1.0, "Double", name="n")))
+                edge._send(*stranger.device_birth(f"X{number}", metric(1.0, "Double", name="n")))
+            edge.measure(3)
+            await came(edge, intake)
+            await eventually_async(lambda: len(intake.drafts(Quarantined)) == 60, DEADLINE_S)
+            health = made.health()
+        proven(edge, intake)
+        assert health["machines"] == ["D1", "edge"]
+        assert health["limits"] == [
+            "max_machines = 2 is reached: 60 messages of further nodes and devices were not taken"
+        ]
+        assert {draft.machine for draft in intake.drafts(Quarantined)} == {"src"}
+
+    with caplog.at_level("WARNING", "shinkei"):
+        asyncio.run(test())
+    assert sum("max_machines" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_what_is_no_sparkplug_goes_to_quarantine_and_its_neighbours_go_on(mosquitto: Mosquitto, edge: Edge) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from shinkei_gateway.sparkplug.host import Fact, Host
+from shinkei_gateway.sparkplug.facts import Fact
+from shinkei_gateway.sparkplug.host import Host
 from shinkei_gateway.sparkplug.sayings import Taken
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.topic import Address, NodeId, parse
@@ -116,7 +117,8 @@ class Bench:
         rebirth: float = 10.0,
         known: list[str] | None = None,
     ) -> None:
-        self.host = Host(int(window * S), int(rebirth * S), known)
+        room = None if translator is None else translator.room
+        self.host = Host(int(window * S), int(rebirth * S), known, room)
         self.translator = translator
         self.taken = Taken()
         self.now = 0
@@ -130,8 +132,9 @@ class Bench:
         found: list[Fact] = []
         for topic, raw in messages:
             address: Address = parse(topic)
-            found += self.host.take(address, Payload.FromString(raw), self.received, zlib.crc32(raw), self.now)
-        return self._keep(found)
+            digest = zlib.crc32(raw)
+            found += self._keep(self.host.take(address, Payload.FromString(raw), self.received, digest, self.now))
+        return found
 
     def wait(self, seconds: float) -> list[Fact]:
         self.now += int(seconds * S)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shinkei_events.errors import BadField
-from shinkei_gateway.sparkplug import host as facts
-from shinkei_gateway.sparkplug.host import AskRebirth, Born, Deviates, Died, Lost, Said
+from shinkei_gateway.sparkplug import facts
+from shinkei_gateway.sparkplug.facts import AskRebirth, Born, Deviates, Died, Lost, Said
 from shinkei_gateway.sparkplug.topic import NodeId, filters, parse
 from tests.support.sparkplug_node import T0, Bench, Node, metric, payload
 

@@ -20,11 +20,11 @@ from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.quality import BAD, BAD_DECODING, BAD_NO_DATA, BAD_OUT_OF_RANGE
 from shinkei_gateway.replay import refuse_what_is_quarantined
-from shinkei_gateway.sparkplug.host import AskRebirth
+from shinkei_gateway.sparkplug.facts import AskRebirth, Lost
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.settings import SparkplugSource, check_sparkplug
 from shinkei_gateway.sparkplug.tables import STALE
-from shinkei_gateway.sparkplug.topic import parse
+from shinkei_gateway.sparkplug.topic import NodeId, parse
 from shinkei_gateway.sparkplug.translate import BAD_NO_COMMUNICATION, Translator
 from tests.support.seed import seed_of_run
 from tests.support.sparkplug_node import T0, Bench, Node, metric, payload
@@ -112,6 +112,56 @@ def test_machines_are_named_by_template_or_one_by_one() -> None:
     assert {item.machine for item in b.taken.items if isinstance(item, Reading)} == {"N", "N.D", "AIR1"}
     (refused,) = drafts(b, Quarantined)
     assert '"G/N/no id"' in refused.fields["reason"]
+
+
+def test_births_make_no_machines_without_end_and_a_node_over_it_is_not_asked_again_and_again() -> None:
+    b, node = bench(max_machines=3, machines={"G/N/named": "PRESS7"}), Node("G", "N")
+    b.hear(node.birth(), *(node.device_birth(f"D{number}", at(0, 1.0, name="a")) for number in range(20)))
+    b.hear(node.data(at(5, 2.0, name="a"), device="D1"), node.data(at(5, 2.0, name="a"), device="D9"))
+    b.hear(node.device_birth("named", at(0, 1.0, name="a")))
+    b.hear(node.data(at(6, 3.0, name="a"), device="D1"))
+    stranger = Node("G", "X")
+    b.hear(
+        stranger.birth(at(0, 1.0, name="a")),
+        stranger.data(at(5, 2.0, name="a")),
+        stranger.device_birth("E", at(0, 1.0, name="a")),
+    )
+    b.wait(60.0)
+    assert b.translator is not None
+    assert sorted(b.translator.machines) == ["D0", "D1", "N", "PRESS7"]
+    assert [value for _, value, _ in readings(b)] == [1.0, 1.0, 2.0, 1.0, 3.0]
+    assert [
+        fact for fact in b.facts if isinstance(fact, AskRebirth | Lost)
+    ] == []  # its sequence goes on over what is refused
+    kept = drafts(b, Quarantined)
+    assert [draft.fields["where"] for draft in kept] == [*(f"G/N/D{number}" for number in range(2, 20)), "G/X", "G/X/E"]
+    assert {draft.machine for draft in kept} == {"src"}
+    assert 'machines = { "G/N/D2" = "…" }, or raise max_machines' in kept[0].fields["reason"]
+    assert list(b.host.nodes) == [NodeId("G", "N")]
+    assert b.host.refused == 18 + 1 + 3
+    assert b.translator.resume()["nodes"] == ["G/N"]
+
+
+def test_machines_known_before_a_restart_come_back_before_strangers_of_whom_there_are_too_many() -> None:
+    b, node = bench(max_machines=3), Node("G", "N")
+    b.hear(node.birth(), *(node.device_birth(name, at(0, 1.0, name="a")) for name in ("D1", "D2")))
+    assert b.translator is not None
+    again, node = bench(b.translator.resume(), max_machines=3), Node("G", "N")
+    again.hear(
+        node.birth(), *(node.device_birth(name, at(0, 1.0, name="a")) for name in ("X1", "X2", "X3", "D1", "D2"))
+    )
+    assert again.translator is not None
+    assert sorted(again.translator.machines) == ["D1", "D2", "N"]
+    assert [draft.fields["where"] for draft in drafts(again, Quarantined)] == ["G/N/X1", "G/N/X2", "G/N/X3"]
+
+
+def test_devices_of_one_machine_are_bounded_as_well() -> None:
+    b, node = bench(max_machines=3, machine="cell", node_machine="cell"), Node("G", "N")
+    b.hear(node.birth(), *(node.device_birth(f"D{number}", at(0, 1.0, name="a")) for number in range(9)))
+    assert b.translator is not None
+    assert list(b.translator.machines) == ["cell"]
+    assert len(b.host.nodes[NodeId("G", "N")].devices) == 3
+    assert len(drafts(b, Quarantined)) == 6
 
 
 def test_metrics_become_what_the_maps_say() -> None:

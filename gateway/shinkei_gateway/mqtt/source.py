@@ -92,9 +92,17 @@ class MqttDevices:
         }  # fmt: skip
 
     def _limits(self) -> list[str]:
-        """Where the broker cannot keep, or has not kept, what plant.toml promises."""
+        """Where the broker cannot keep, or has not kept, what plant.toml promises, and whom plant.toml lets not in."""
         watch = self._watch
-        return [*self._shortfalls, *broken(self._settings, watch.state), *forgot(watch.at_start, self._forgotten_after)]
+        full = [
+            f"max_machines = {self._settings.max_machines} is reached: messages of further machines are in quarantine"
+        ]
+        return [
+            *self._shortfalls,
+            *broken(self._settings, watch.state),
+            *forgot(watch.at_start, self._forgotten_after),
+            *(full if self._is_full_told else []),
+        ]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``. Errors of the connection never leave it."""

@@ -12,9 +12,10 @@ from shinkei_events.identity import Kind
 from shinkei_gateway.intake import Reading, gap
 from shinkei_gateway.quality import BAD_NO_DATA, GOOD
 from shinkei_gateway.quarantine import refused
-from shinkei_gateway.sparkplug import host
+from shinkei_gateway.sparkplug import facts
 from shinkei_gateway.sparkplug.host import LAST_MS, MS
 from shinkei_gateway.sparkplug.machines import Channel, Machine
+from shinkei_gateway.sparkplug.room import Room, TooMany
 from shinkei_gateway.sparkplug.sayings import CONTENT, Sayings, Taken
 from shinkei_gateway.sparkplug.settings import SparkplugSource, machine_of
 from shinkei_gateway.sparkplug.tables import Meanings, Metric, Table, announced, described, status_of
@@ -35,11 +36,12 @@ class Births:
         say: Sayings,
         machines: dict[str, Machine],
         map: dict[str, Any],
+        room: Room,
     ) -> None:
         self._name, self._source, self._meanings, self._say = name, source, meanings, say
-        self._machines, self._map = machines, map
+        self._machines, self._map, self._room = machines, map, room
 
-    def born(self, fact: host.Born, out: Taken) -> Table | None:
+    def born(self, fact: facts.Born, out: Taken) -> Table | None:
         """The metrics there are from now on; None when the machine has no id that may be one (told in quarantine)."""
         machine = self._machine(fact, out)
         if machine is None:
@@ -69,21 +71,31 @@ class Births:
             self._say.states(machine, changes, fact.received, out)
         return table
 
-    def _machine(self, fact: host.Born, out: Taken) -> Machine | None:
+    def _machine(self, fact: facts.Born, out: Taken) -> Machine | None:
         name = machine_of(self._source, fact.node.group, fact.node.node, fact.device)
         if not MACHINE.fullmatch(name):
             path = str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}"
-            error = BadField("topic", name, f'a machine\'s short id; give it one: machines = {{ "{path}" = "…" }}')
-            out.items.append(
-                refused(self._name, self._name, path, fact.payload.SerializeToString(), error, fact.received, CONTENT)
-            )
-            out.own += 1
+            hint = f'a machine\'s short id; give it one: machines = {{ "{path}" = "…" }}'
+            self.refuse(fact, BadField("topic", name, hint), out)
             return None
         found = self._machines.get(name)
         if found is None:
+            try:
+                self._room.check(fact.node, fact.device)
+            except TooMany as error:
+                self.refuse(fact, error, out)
+                return None
             found = self._machines[name] = Machine(name, str(fact.node), self._map)
         found.node = str(fact.node)
         return found
+
+    def refuse(self, fact: facts.Born | facts.Refused, error: BadInput, out: Taken) -> None:
+        """A birth that makes no machine, whole and under the source's name: a stranger's name makes no stream."""
+        path = str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}"
+        out.items.append(
+            refused(self._name, self._name, path, fact.payload.SerializeToString(), error, fact.received, CONTENT)
+        )
+        out.own += 1
 
     def _describe(
         self, machine: Machine, metric: Metric, message: Any, default: int, received: int, out: Taken
@@ -97,7 +109,7 @@ class Births:
         if metric.channel is not None:
             metric.channel.status = status_of(message) or GOOD
 
-    def _restated(self, machine: Machine, metric: Metric, message: Any, default: int, fact: host.Born, changes: list[Change],
+    def _restated(self, machine: Machine, metric: Metric, message: Any, default: int, fact: facts.Born, changes: list[Change],
                   spans: dict[str, Span], out: Taken) -> None:  # fmt: skip
         """What a birth says of one metric, against what was known."""
         channel: Channel = metric.channel  # type: ignore[assignment]
@@ -156,7 +168,7 @@ class Births:
         machine.newest = max(machine.newest, time)
 
     def _unproven(
-        self, machine: Machine, fact: host.Born, signals: dict[str, Span], events: dict[str, Span], out: Taken
+        self, machine: Machine, fact: facts.Born, signals: dict[str, Span], events: dict[str, Span], out: Taken
     ) -> None:
         cause = fact.cause or "sparkplug_seq"
         all_signals = sum(not name.startswith("@") for name in machine.channels)

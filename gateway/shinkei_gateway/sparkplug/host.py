@@ -6,10 +6,13 @@ connection (`source`). ``now`` is any monotonic ns; ``received`` and payload tim
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
+from shinkei_gateway.sparkplug.facts import AskRebirth, Born, Deviates, Died, Fact, Lost, Message, Refused, Said
 from shinkei_gateway.sparkplug.reorder import MODULUS, Released, Reorder
-from shinkei_gateway.sparkplug.topic import Address, Kind, NodeId
+from shinkei_gateway.sparkplug.room import Room
+from shinkei_gateway.sparkplug.topic import Address, NodeId
 
 MS = 1_000_000
 BDSEQ = "bdSeq"
@@ -19,71 +22,6 @@ LAST_MS = 9_223_372_036_854
 MOST_DEVIATIONS = 20
 
 
-class Message(NamedTuple):
-    """A message of an edge node, its payload decoded. ``digest``: of its bytes."""
-
-    kind: Kind
-    node: NodeId
-    device: str | None
-    payload: Any
-    received: int
-    digest: int
-
-
-class Born(NamedTuple):
-    """A birth: these metrics are all there are. ``cause``: since when and why nothing is proven before it (None: nothing happened)."""
-
-    node: NodeId
-    device: str | None
-    payload: Any
-    received: int
-    cause: str | None
-
-
-class Said(NamedTuple):
-    """Data of a node or device that was born."""
-
-    node: NodeId
-    device: str | None
-    payload: Any
-    received: int
-
-
-class Died(NamedTuple):
-    """A device, or a node with all of its devices, is offline from ``time`` on: state unknown, metrics stale."""
-
-    node: NodeId
-    device: str | None
-    time: int
-    received: int
-
-
-class Lost(NamedTuple):
-    """``messages`` messages of the node never came; it is not known whose."""
-
-    node: NodeId
-    messages: int
-    received: int
-    until: int
-
-
-class AskRebirth(NamedTuple):
-    """Send the node a rebirth request."""
-
-    node: NodeId
-    why: str
-
-
-class Deviates(NamedTuple):
-    """The node does what the specification forbids; it was understood all the same. Told once for each ``what``."""
-
-    node: NodeId
-    what: str
-
-
-Fact = Born | Said | Died | Lost | AskRebirth | Deviates
-
-
 class _Device:
     def __init__(self, cause: str | None) -> None:
         self.is_born = self.is_alive = False
@@ -91,15 +29,23 @@ class _Device:
 
 
 class EdgeNode:
-    """One edge node with its devices. ``window``: ns of the reorder window; ``rebirth_every``: ns between two requests at least."""
+    """One edge node with its devices. ``window``: ns of the reorder window; ``rebirth_every``: ns between two requests at least.
+    ``has_room``: whether one more device, by its name, may be remembered.
+    """
 
-    def __init__(self, node: NodeId, window: int, rebirth_every: int) -> None:
-        self.node, self._window, self._every = node, window, rebirth_every
+    def __init__(
+        self,
+        node: NodeId,
+        window: int,
+        rebirth_every: int,
+        has_room: Callable[[NodeId, str], bool] = lambda _node, _device: True,
+    ) -> None:
+        self.node, self._window, self._every, self._has_room = node, window, rebirth_every, has_room
         self.is_alive = self.is_born = False
         self.bdseq: int | None = None
         self.reorder: Reorder[Message] = Reorder(window)
         self.devices: dict[str | None, _Device] = {}
-        self.dropped = self.requests = 0
+        self.dropped = self.requests = self.refused = 0
         self.deviations: list[str] = []
         self._cause: str | None = None
         self._new_device_cause: str | None = None
@@ -258,7 +204,15 @@ class EdgeNode:
 
     def _apply(self, message: Message, now: int, out: list[Fact]) -> None:
         self._doubted_at = None
-        if message.kind == "DBIRTH":
+        if (
+            message.device is not None
+            and message.device not in self.devices
+            and not self._has_room(self.node, message.device)
+        ):
+            self.refused += 1  # and no rebirth is asked for: it would be refused as well
+            if message.kind == "DBIRTH":
+                out.append(Refused(self.node, message.device, message.payload, message.received))
+        elif message.kind == "DBIRTH":
             self._device_birth(message, out)
         elif message.kind == "DDEATH":
             self._device_death(message.device, _time(message), message.received, out)
@@ -314,10 +268,13 @@ class EdgeNode:
 
 
 class Host:
-    """All edge nodes of a source. ``known``: those met before a restart of this program ("group/node")."""
+    """All edge nodes of a source. ``known``: those met before a restart of this program ("group/node"). ``room``: how many more there may be."""
 
-    def __init__(self, window: int, rebirth_every: int, known: list[str] | None = None) -> None:
-        self._window, self._every = window, rebirth_every
+    def __init__(
+        self, window: int, rebirth_every: int, known: list[str] | None = None, room: Room | None = None
+    ) -> None:
+        self._window, self._every, self._room = window, rebirth_every, room
+        self._strange = 0
         self.nodes: dict[NodeId, EdgeNode] = {}
         for name in known or []:
             group, _, node = name.partition("/")
@@ -326,7 +283,20 @@ class Host:
     def take(self, address: Address, payload: Any, received: int, digest: int, now: int) -> list[Fact]:
         """A message."""
         message = Message(address.kind, address.id, address.device, payload, received, digest)
+        if (
+            address.id not in self.nodes
+            and self._room is not None
+            and not self._room.has(address.id, None, lambda: len(self.nodes))
+        ):
+            self._strange += 1
+            is_birth = address.kind in ("NBIRTH", "DBIRTH")
+            return [Refused(address.id, address.device, payload, received)] if is_birth else []
         return self._node(address.id).take(message, now)
+
+    @property
+    def refused(self) -> int:
+        """Messages of nodes and devices for which there was no room."""
+        return self._strange + sum(node.refused for node in list(self.nodes.values()))
 
     def tick(self, now: int) -> list[Fact]:
         """Call it at least every half second."""
@@ -347,8 +317,13 @@ class Host:
     def _node(self, node: NodeId) -> EdgeNode:
         found = self.nodes.get(node)
         if found is None:
-            found = self.nodes[node] = EdgeNode(node, self._window, self._every)
+            found = self.nodes[node] = EdgeNode(node, self._window, self._every, self._has_room)
         return found
+
+    def _has_room(self, node: NodeId, device: str) -> bool:
+        return self._room is None or self._room.has(
+            node, device, lambda: sum(len(one.devices) for one in self.nodes.values())
+        )
 
 
 def _time(message: Message) -> int:

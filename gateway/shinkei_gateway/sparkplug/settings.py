@@ -40,7 +40,8 @@ class SparkplugSource(BrokerSettings, frozen=True, tag_field="type", tag="sparkp
     ``role``: the primary host says by its STATE message that it is there, and nodes that obey keep their data until then; a secondary
     one only listens and never publishes STATE. ``machine``, ``node_machine``: the machine of a device and of a node's own metrics,
     with ``{group}``, ``{node}``, ``{device}``; ``machines`` gives single ones ("group/node" or "group/node/device") a name of their own.
-    ``metrics``: the first that matches counts; ``rest``: what becomes of the others. ``reorder``: how long a missing message is
+    ``max_machines``: how many edge nodes, and devices, and machines of them there may be (those named here come besides); the births of more go
+    to quarantine, because whoever may publish could make machines without end. ``metrics``: the first that matches counts; ``rest``: what becomes of the others. ``reorder``: how long a missing message is
     waited for; ``rebirth``: the shortest time between two rebirth requests to a node.
     """
 
@@ -51,6 +52,7 @@ class SparkplugSource(BrokerSettings, frozen=True, tag_field="type", tag="sparkp
     machine: str = "{device}"
     node_machine: str = "{node}"
     machines: dict[str, str] = {}
+    max_machines: int = 1_000
     metrics: list[MetricMap] = []
     rest: Literal["signal", "ignore"] = "signal"
     reorder: Duration = Duration(5.0)
@@ -77,6 +79,8 @@ def check_sparkplug(source: SparkplugSource, where: str) -> None:
     for name in ("machine", "node_machine"):
         if set("{}") & set(_PLACE.sub("", getattr(source, name))) or not getattr(source, name):
             raise BadConfig(f"{where}.{name}", getattr(source, name), "a template of {group}, {node} and {device}")
+    if source.max_machines < 1:
+        raise BadConfig(f"{where}.max_machines", source.max_machines, "at least 1")
     for path, machine in source.machines.items():
         machine_id(f"{where}.machines.{path}", machine)
     if not 0 <= source.reorder <= 300 or not 0.1 <= source.rebirth <= 3600:

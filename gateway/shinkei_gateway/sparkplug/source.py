@@ -27,7 +27,8 @@ from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.replay import is_value, value_again
 from shinkei_gateway.sparkplug import state_message
-from shinkei_gateway.sparkplug.host import REBIRTH, AskRebirth, Deviates, Fact, Host
+from shinkei_gateway.sparkplug.facts import AskRebirth, Deviates, Fact, Refused
+from shinkei_gateway.sparkplug.host import REBIRTH, Host
 from shinkei_gateway.sparkplug.sayings import Taken
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.settings import SparkplugSource
@@ -36,7 +37,7 @@ from shinkei_gateway.sparkplug.translate import Translator
 from shinkei_gateway.sparkplug.unpack import unpacked
 from shinkei_gateway.sparkplug.values import NUMBER
 from shinkei_gateway.taking import Taker, wait_room
-from shinkei_gateway.telemetry import NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed
+from shinkei_gateway.telemetry import MachinesTooMany, NodeDeviates, RebirthAsked, SourceConnected, SourceCrashed
 
 BATCH = 500
 TICK_S = 0.25
@@ -54,7 +55,10 @@ class SparkplugHost:
         self._clock, self._monotonic = clock, monotonic
         resume = taker.resume(name)
         self._translator = Translator(name, settings, resume, lambda machine: taker.skew(name, machine))
-        self._host = Host(int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes)
+        self._host = Host(
+            int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes, self._translator.room
+        )
+        self._is_full_told = False
         self._cause: str | None = "gateway_down" if resume is not None else None
         self._outage = Outage(
             name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
@@ -91,8 +95,15 @@ class SparkplugHost:
         return {
             "type": "sparkplug", "url": self._settings.url, "role": self._settings.role, "machines": self.machines(), "nodes": nodes,
             "connected": not self._outage.is_away, "error": self._outage.error, "values": self._values, "newest": newest,
-            "connections": self._connections, "skew_s": self._translator.skews,
+            "connections": self._connections, "skew_s": self._translator.skews, "refused": self._host.refused, "limits": self._limits(),
         }  # fmt: skip
+
+    def _limits(self) -> list[str]:
+        """What plant.toml lets nobody in for."""
+        if not (count := self._host.refused):
+            return []
+        most = self._settings.max_machines
+        return [f"max_machines = {most} is reached: {count} messages of further nodes and devices were not taken"]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``. Errors of the connection never leave it."""
@@ -230,6 +241,10 @@ class SparkplugHost:
                 await connection.publish(command(fact.node), rebirth_request(self._clock() // 1_000_000), 0)
             elif isinstance(fact, Deviates):
                 emit(NodeDeviates(self.name, str(fact.node), fact.what))
+            elif isinstance(fact, Refused) and not self._is_full_told:
+                self._is_full_told = True
+                path = str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}"
+                emit(MachinesTooMany(self.name, path, self._settings.max_machines))
 
     async def _say_online(self, connection: Connection) -> None:
         host_id = self._settings.host_id

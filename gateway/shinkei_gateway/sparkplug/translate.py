@@ -19,10 +19,11 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.quality import BAD_NO_DATA
-from shinkei_gateway.sparkplug import host
+from shinkei_gateway.sparkplug import facts
 from shinkei_gateway.sparkplug.births import Births
 from shinkei_gateway.sparkplug.host import LAST_MS, MS
 from shinkei_gateway.sparkplug.machines import Machine, state_map
+from shinkei_gateway.sparkplug.room import Room
 from shinkei_gateway.sparkplug.sayings import Sayings, Taken
 from shinkei_gateway.sparkplug.schema import Payload
 from shinkei_gateway.sparkplug.settings import SparkplugSource
@@ -52,19 +53,22 @@ class Translator:
             name: Machine(name, one["node"], self._map, one) for name, one in known.items()
         }
         self.nodes: list[str] = list((resume or {}).get("nodes", ()))
-        self._births = Births(name, source, self._meanings, self._say, self.machines, self._map)
+        self.room = Room(source, self.machines)
+        self._births = Births(name, source, self._meanings, self._say, self.machines, self._map, self.room)
 
-    def take(self, facts: list[host.Fact], out: Taken) -> None:
-        """Add what ``facts`` say to ``out``."""
-        for fact in facts:
-            if type(fact) is host.Said:
+    def take(self, learnt: list[facts.Fact], out: Taken) -> None:
+        """Add what was ``learnt`` to ``out``."""
+        for fact in learnt:
+            if type(fact) is facts.Said:
                 self._said(fact, out)
-            elif type(fact) is host.Born:
+            elif type(fact) is facts.Born:
                 self._born(fact, out)
-            elif type(fact) is host.Died:
+            elif type(fact) is facts.Died:
                 self._died(fact, out)
-            elif type(fact) is host.Lost:
+            elif type(fact) is facts.Lost:
                 self._lost(fact, out)
+            elif type(fact) is facts.Refused:
+                self._births.refuse(fact, self.room.refusal(fact.node, fact.device), out)
 
     def away(self, received: int, since: int = 0) -> list[Draft]:
         """The host itself was away for too long: NO_DATA for every machine whose state was known, from its last word on, or ``since`` then."""
@@ -114,7 +118,7 @@ class Translator:
         return taken.items + taken.history
 
     # ---- data: the hot path ----------------------------------------------------------------------------------------------
-    def _said(self, fact: host.Said, out: Taken) -> None:
+    def _said(self, fact: facts.Said, out: Taken) -> None:
         table = self._tables.get((fact.node, fact.device))
         if table is None:
             return  # its birth was refused, and told
@@ -172,7 +176,7 @@ class Translator:
         if changes:
             self._say.states(machine, changes, received, out)
 
-    def _find(self, table: Table, fact: host.Said, message: Any, out: Taken) -> Metric | None:
+    def _find(self, table: Table, fact: facts.Said, message: Any, out: Taken) -> Metric | None:
         """The metric by its alias or name; one that no birth announced asks for a rebirth, and is kept when it says what it is."""
         if message.HasField("alias") and (found := table.by_alias.get(message.alias)) is not None:
             return found
@@ -192,7 +196,7 @@ class Translator:
         table.add(metric, message)
         return metric
 
-    def _born(self, fact: host.Born, out: Taken) -> None:
+    def _born(self, fact: facts.Born, out: Taken) -> None:
         table = self._births.born(fact, out)
         if fact.device is None and str(fact.node) not in self.nodes:
             self.nodes.append(str(fact.node))
@@ -202,7 +206,7 @@ class Translator:
             self._tables[fact.node, fact.device] = table
 
     # ---- deaths and losses -------------------------------------------------------------------------------------------------
-    def _died(self, fact: host.Died, out: Taken) -> None:
+    def _died(self, fact: facts.Died, out: Taken) -> None:
         if fact.device is not None:
             table = self._tables.get((fact.node, fact.device))
             machines = [table.machine] if table is not None else []
@@ -222,7 +226,7 @@ class Translator:
                     )
                     out.own += 1
 
-    def _lost(self, fact: host.Lost, out: Taken) -> None:
+    def _lost(self, fact: facts.Lost, out: Taken) -> None:
         machines = [machine for machine in self.machines.values() if machine.node == str(fact.node)]
         whose = "" if len(machines) == 1 else "; which machine they told of is not known"
         for machine in machines:
