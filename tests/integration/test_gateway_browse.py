@@ -18,7 +18,7 @@ from shinkei_gateway.opcua.browse import browse
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.settings import GatewaySettings, sources_of
-from tests.support.machinery_server import URI, MachineryServer
+from tests.support.machinery_server import URI, MachineryServer, refuse
 from tests.support.parts import environment, shinkei
 from tests.support.ports import free_port
 
@@ -68,6 +68,18 @@ def test_from_the_server_to_a_plant_toml_and_what_changed_since(tmp_path: Path) 
             ("new", "F1.New"),
             ("gone", "F1.V1"),
         ]
+
+
+def test_a_node_that_cannot_be_browsed_is_named_and_its_neighbours_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    refuse(monkeypatch, "F1")
+    part = tmp_path / "part.toml"
+    with MachineryServer(folders=3, a_folder=4) as machine:
+        code, _, told = command("browse", machine.url, "--security", "none", "--write", str(part))
+    named = f"nsu={URI};s=F1 (BadUserAccessDenied)"
+    assert (code, named in told, "8 signals" in told) == (0, True, True), told
+    assert f"#   {named}\n" in part.read_text()
+    (press,) = tomllib.loads(part.read_text())["gateway"]["sources"].values()
+    assert {one["name"].partition(".")[0] for one in press["signals"]} == {"F0", "F2"}
 
 
 def test_wrong_use_an_absent_server_and_a_node_that_is_not_there_have_their_exit_codes(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from asyncua import ua
+from asyncua.server.address_space import ViewService
+
 from shinkei_events.model.numbered import SignalDescribed
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Draft
@@ -11,10 +15,12 @@ from shinkei_gateway.opcua.describe import Description, describe
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.opcua.structures import Structures
+from shinkei_gateway.telemetry import SignalsUnread
 from shinkei_plant.nodes import uri
 from shinkei_plant.opcua_server import MachineServer, SignalNode
 from tests.support.asking_client import asking
 from tests.support.fake_intake import FakeIntake
+from tests.support.machinery_server import refuse
 from tests.support.ports import free_port
 from tests.support.waiting import eventually_async
 
@@ -47,6 +53,47 @@ def test_units_and_ranges_of_a_machine() -> None:
     assert plain == Description(base + "plain", "Double", "plain")
     assert [one.high for one in many[:300]] == [1.0 + at for at in range(300)]
     assert [one.data_type for one in many[300:]] == ["String"], "a node that is not there is left out"
+
+
+def test_a_node_whose_properties_are_refused_or_have_to_wait_costs_its_neighbours_nothing(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """A server with one continuation point: all nodes of a call but the first are told to ask again."""
+    browsed, intake = ViewService.browse, FakeIntake()
+
+    def one_at_a_time(view: ViewService, asked: ua.BrowseParameters) -> list[ua.BrowseResult]:
+        found = browsed(view, asked)
+        for result in found[1:]:
+            result.References = []
+            result.StatusCode = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadNoContinuationPoints))
+        return found
+
+    async def run() -> None:
+        machine = MachineServer("op20", "127.0.0.1", free_port())
+        names = ["heat", "force", "speed"]
+        await machine.make([SignalNode(name, "kN", "B47", 0.0, 9.0) for name in names], [], [])
+        await machine.start()
+        base = f"nsu={uri('op20')};s=Signals."
+        said = {"type": "opcua", "url": machine.url, "machine": "op20", "security": "none",
+                "signals": [{"node": base + name, "name": name} for name in names]}  # fmt: skip
+        source = OpcuaMachine("press", strict(said, OpcuaSource, "x"), intake)
+        told: list[object] = []
+        monkeypatch.setattr("shinkei_gateway.opcua.signals.emit", told.append)
+        monkeypatch.setattr(ViewService, "browse", one_at_a_time)
+        refuse(monkeypatch, "Signals.force")
+        stop = asyncio.Event()
+        task = asyncio.create_task(source.run(stop))
+        try:
+            await eventually_async(lambda: told, 60)
+        finally:
+            stop.set()
+            await task
+            await machine.close()
+        (event,) = told
+        assert isinstance(event, SignalsUnread)
+        assert f"the first: {base}force (BadUserAccessDenied)" in event.why
+
+    asyncio.run(run())
+    drafts = intake.drafts(SignalDescribed)
+    assert {one.fields["name"]: one.fields["unit"] for one in drafts} == {"heat": "kN", "force": None, "speed": "kN"}
 
 
 def test_the_source_tells_a_description_once_also_over_a_restart() -> None:

@@ -74,7 +74,7 @@ def test_structures_of_a_server_become_objects() -> None:
             assert after[1][1] == [WARM, PRESS]
             assert await learn(asks, structures, [str(item[1]) for item in types]) == 0, "known already"
             await met_in_a_value(asks)
-            objects, nowhere = await browse(asks, ["i=85", nodes[2]], "i=47")
+            (objects, _), (nowhere, _) = await browse(asks, ["i=85", nodes[2]], "i=47")
             assert {nodes[0], nodes[1]} <= {one.node for one in objects}
             assert "Recipe" in {one.name for one in objects}
             assert nowhere == []

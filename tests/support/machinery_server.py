@@ -6,13 +6,27 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
 from asyncua import Server, ua
+from asyncua.server.address_space import ViewService
 
 from shinkei_gateway.opcua.companion import MACHINERY
 from shinkei_plant.address_space import SharedSpaceServer
 from tests.support.ports import free_port
 
 URI = "urn:shinkei:test:machinery"
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Every server of this process says BadUserAccessDenied to whoever browses one of these nodes."""
+    browsed = ViewService._browse
+
+    def refusing(view: ViewService, wanted: ua.BrowseDescription) -> ua.BrowseResult:
+        if wanted.NodeId.Identifier in names:
+            return ua.BrowseResult(StatusCode=ua.StatusCode(ua.UInt32(ua.StatusCodes.BadUserAccessDenied)))
+        return browsed(view, wanted)
+
+    monkeypatch.setattr(ViewService, "_browse", refusing)
 
 
 class MachineryServer:

@@ -6,8 +6,11 @@ import tracemalloc
 
 import pytest
 
-from shinkei_gateway.opcua.walk import Answer
+from shinkei_gateway.opcua.tree import Tree
+from shinkei_gateway.opcua.walk import BAD_CONTINUATION_POINT_INVALID, Answer, Step
 from tests.support.address_space import StrictServer, folders, reference, walked
+
+BAD_RESPONSE_TOO_LARGE = 0x80B90000
 
 
 def test_every_node_is_found_once_whatever_loops_there_are() -> None:
@@ -51,6 +54,40 @@ def test_a_node_that_cannot_be_browsed_is_told_and_its_neighbours_are_walked() -
     tree, _ = walked(Refusing(folders(5, 4)))
     assert [(tree.nodes[place].name, status) for place, status in tree.refused] == [("F3", 0x80340000)]
     assert len(tree.nodes) == 1 + 5 + 4 * 4
+
+
+def test_a_node_whose_answer_is_too_big_or_that_is_not_answered_is_told_too() -> None:
+    class Short(StrictServer):
+        def ask(self, tree: Tree, step: Step) -> list[Answer] | int:
+            asked = [tree.nodes[place].key for place in step.places]
+            if (2, 1) in asked:
+                return BAD_RESPONSE_TOO_LARGE
+            found = super().ask(tree, step)
+            return found if isinstance(found, int) or (2, 3) not in asked else found[: asked.index((2, 3))]
+
+    server = Short(folders(5, 4), nodes_a_call=1, references=100)
+    tree, walk = walked(server, nodes_a_call=1)
+    assert walk.is_done
+    assert {(tree.nodes[place].name, status) for place, status in tree.refused} == {
+        ("F1", BAD_RESPONSE_TOO_LARGE),
+        ("F3", 0x80010000),
+    }
+    assert len(tree.nodes) == 1 + 5 + 3 * 4
+
+
+def test_a_node_whose_continuation_point_is_dropped_again_and_again_is_told() -> None:
+    class Forgetful(StrictServer):
+        def ask(self, tree: Tree, step: Step) -> list[Answer] | int:
+            if step.do == "browse" or tree.nodes[step.places[0]].key != (2, 2):
+                return super().ask(tree, step)
+            self._open.pop(step.points[0])
+            return [Answer(BAD_CONTINUATION_POINT_INVALID, [], None)]
+
+    tree, _ = walked(Forgetful(folders(5, 15)), nodes_a_call=1)
+    assert [(tree.nodes[place].name, status) for place, status in tree.refused] == [
+        ("F2", BAD_CONTINUATION_POINT_INVALID)
+    ]
+    assert len(tree.nodes) == 1 + 5 + 4 * 15 + 10, "what was told before stays"
 
 
 def test_a_call_that_fails_for_another_reason_ends_the_walk() -> None:

@@ -25,6 +25,7 @@ RESULT_BYTES = 400_000
 NODES_MAX = 1000
 VALUE_BYTES = 20_000
 BROWSE_MOST = 5000
+REFUSED_MOST = 100
 
 
 class Reachable(Protocol):
@@ -70,7 +71,8 @@ async def _browse(session: Session, request: Browse) -> dict[str, Any]:
     tree = await browse(session, request.node, depth=depth, most=most, calls=1)
     rows = [{name: row[name] for name in listing.COLUMNS} for row in listing.rows(tree)]
     kept = bounded(rows)
-    return {"nodes": kept, "found": len(rows), "cut": tree.is_cut or len(kept) < len(rows)}
+    refused = listing.refused(tree)[:REFUSED_MOST]
+    return {"nodes": kept, "found": len(rows), "cut": tree.is_cut or len(kept) < len(rows), "refused": refused}
 
 
 async def _preview(session: Session, nodes: list[str]) -> dict[str, Any]:

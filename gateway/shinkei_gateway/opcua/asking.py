@@ -20,6 +20,7 @@ from shinkei_gateway.opcua.decode import decode_read_response, response_header
 from shinkei_gateway.opcua.parts import in_parts
 from shinkei_gateway.opcua.runs import Item
 from shinkei_gateway.opcua.structures import Structures
+from shinkei_gateway.opcua.walk import NO_POINT
 from shinkei_gateway.quality import BAD
 
 NODES_A_CALL = 200
@@ -52,6 +53,13 @@ class Reference(NamedTuple):
     name: str
 
 
+class Browsed(NamedTuple):
+    """What a node refers to. With a bad ``status`` some or all of it is missing: the server refuses this node, its neighbours stand."""
+
+    references: list[Reference]
+    status: int
+
+
 async def read(asks: Asks, structures: Structures, wanted: Sequence[tuple[str, int]]) -> list[Item]:
     """The (node, attribute)s' values, with their place as handle; one that the server refuses or nobody can read has a bad status.
 
@@ -75,11 +83,14 @@ async def read(asks: Asks, structures: Structures, wanted: Sequence[tuple[str, i
     return await in_parts(wanted, asks.limits, "reads", some, most=NODES_A_CALL)
 
 
-async def browse(asks: Asks, nodes: Sequence[str], reference: str, *, inverse: bool = False) -> list[list[Reference]]:
-    """What each node refers to by references of exactly this type. Raises as `read` does."""
+async def browse(asks: Asks, nodes: Sequence[str], reference: str, *, inverse: bool = False) -> list[Browsed]:
+    """What each node refers to by references of exactly this type. Raises as `read` does.
+
+    A node for which the server had no continuation point left, or whose point it dropped, is asked for again alone.
+    """
     direction = ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward
 
-    async def some(part: Sequence[str]) -> list[list[Reference]]:
+    async def some(part: Sequence[str]) -> list[Browsed]:
         request = ua.BrowseRequest()
         request.Parameters.View = whole_address_space()
         request.Parameters.NodesToBrowse = [
@@ -90,23 +101,29 @@ async def browse(asks: Asks, nodes: Sequence[str], reference: str, *, inverse: b
             for node in part
         ]  # fmt: skip
         answers = _browsed(asks, await asks.answer(request), _BROWSE_RESPONSE)
-        return [references + await _rest(asks, point) for references, point in answers]
+        if len(answers) != len(part):
+            raise BadInput(f"{len(part)} nodes were browsed and {len(answers)} were answered")
+        return [await _whole(asks, *answer) for answer in answers]
 
     found = await in_parts(nodes, asks.limits, "browses", some, most=NODES_A_CALL)
-    if len(found) != len(nodes):
-        raise BadInput(f"{len(nodes)} nodes were browsed and {len(found)} were answered")
+    for at in [at for at, one in enumerate(found) if one.status in NO_POINT]:
+        found[at : at + 1] = await some(nodes[at : at + 1])
     return found
 
 
-async def _rest(asks: Asks, point: bytes) -> list[Reference]:
-    found: list[Reference] = []
+async def _whole(asks: Asks, one: Browsed, point: bytes) -> Browsed:
+    """With all that follows its continuation ``point``."""
+    references, status = list(one.references), one.status
     while point:
         request = ua.BrowseNextRequest()
         request.Parameters.ContinuationPoints = [point]
         answers = _browsed(asks, await asks.answer(request), _BROWSE_NEXT_RESPONSE)
-        point = answers[0][1] if answers and answers[0][1] != point else b""
-        found += [reference for references, _ in answers for reference in references]
-    return found
+        if len(answers) != 1:
+            raise BadInput(f"one continuation point was gone on from and {len(answers)} were answered")
+        more, following = answers[0]
+        references, status = references + more.references, max(status, more.status)
+        point = b"" if following == point else following
+    return Browsed(references, status)
 
 
 def whole_address_space() -> ua.ViewDescription:
@@ -121,8 +138,8 @@ def _node(asks: Asks, node: str) -> ua.NodeId:
         return ua.NodeId()  # the server answers BadNodeIdUnknown for it
 
 
-def _browsed(asks: Asks, body: bytes, due: str) -> list[tuple[list[Reference], bytes]]:
-    """References and continuation point of each BrowseResult (Part 4 §7.6)."""
+def _browsed(asks: Asks, body: bytes, due: str) -> list[tuple[Browsed, bytes]]:
+    """Each BrowseResult and its continuation point (Part 4 §7.6)."""
     scope = Scope(asks.namespaces, Structures(asks.namespaces, []))
     with guarded("browse response"):
         type_id, result, at = response_header(scope, body)
@@ -131,13 +148,14 @@ def _browsed(asks: Asks, body: bytes, due: str) -> list[tuple[list[Reference], b
         n, at = binary.count(body, at)
         found = []
         for _ in range(n):
+            status = int.from_bytes(body[at : at + 4], "little")
             point, at = binary.raw(body, at + 4)
             count, at = binary.count(body, at)
             references = []
             for _ in range(count):
                 reference, at = _reference(scope, body, at)
                 references.append(reference)
-            found.append((references, point or b""))
+            found.append((Browsed(references, status), point or b""))
     return found
 
 

@@ -117,8 +117,8 @@ async def learn(asks: Asks, structures: Structures, data_types: Iterable[str]) -
     for data_type in data_types:
         graph.want(data_type)
     met = sorted(structures.unknown)
-    for references in await browse(asks, met, HAS_ENCODING, inverse=True):
-        for reference in references:
+    for found in await browse(asks, met, HAS_ENCODING, inverse=True):
+        for reference in found.references:
             graph.want(reference.node)
     while due := graph.due():
         attributes = await read(
@@ -126,7 +126,7 @@ async def learn(asks: Asks, structures: Structures, data_types: Iterable[str]) -
         )
         parents = await browse(asks, due, HAS_SUBTYPE, inverse=True)
         for at, data_type in enumerate(due):
-            parent = parents[at][0].node if parents[at] else None
+            parent = parents[at].references[0].node if parents[at].references else None
             graph.told(data_type, attributes[2 * at][1], attributes[2 * at + 1][1] is True, parent)
     learnt = graph.definitions()
     for definition in learnt:

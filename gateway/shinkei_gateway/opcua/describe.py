@@ -85,8 +85,12 @@ def range_of(value: Value) -> tuple[float | None, float | None]:
     return (low, high) if is_range else (None, None)
 
 
-async def describe(asks: Asks, structures: Structures, nodes: Sequence[str]) -> AsyncIterator[list[Description]]:
+async def describe(
+    asks: Asks, structures: Structures, nodes: Sequence[str], refused: dict[str, int] | None = None
+) -> AsyncIterator[list[Description]]:
     """What the server says about each node, some nodes at a time; one that it refuses is left out.
+
+    ``refused`` gets the nodes whose properties it does not list, with the status: what they are is told without units.
 
     Definitions of structures that the nodes hold are learnt on the way. Raises `NotConnected`, and `BadInput` for answers that cannot be read.
     """
@@ -98,7 +102,14 @@ async def describe(asks: Asks, structures: Structures, nodes: Sequence[str]) -> 
         )
         types = [str(attributes[2 * at][1]) if attributes[2 * at][2] < BAD else None for at in range(len(part))]
         await _name(asks, structures, names, [type_ for type_ in types if type_ is not None])
-        values = await _properties(asks, structures, part, await browse(asks, part, HAS_PROPERTY))
+        browsed = await browse(asks, part, HAS_PROPERTY)
+        values = await _properties(asks, structures, part, [one.references for one in browsed])
+        if refused is not None:
+            refused |= {
+                node: one.status
+                for node, type_, one in zip(part, types, browsed, strict=True)
+                if type_ is not None and one.status >= BAD
+            }
         yield [
             _description(node, names.get(type_, type_), attributes[2 * at + 1][1], values[at])
             for at, (node, type_) in enumerate(zip(part, types, strict=True))

@@ -10,6 +10,7 @@ from shinkei_events.errors import BadInput
 from shinkei_gateway.opcua.companion import Machine, machines
 from shinkei_gateway.opcua.difference import Known
 from shinkei_gateway.opcua.tree import Tree
+from shinkei_gateway.opcua.why import status_name
 
 COLUMNS = ("path", "kind", "type", "unit", "unece", "low", "high", "value", "means", "node")
 TREE_COLUMNS = ("name", "type", "unit", "range", "value", "means", "node")
@@ -68,6 +69,11 @@ def known_of_rows(found: Iterable[Mapping[str, Any]]) -> list[Known]:
         raise BadInput(
             "this is not what `shinkei gateway browse --format json` prints: one array of objects"
         ) from error
+
+
+def refused(tree: Tree) -> list[str]:
+    """The nodes that could not be browsed, each with the server's reason."""
+    return [f"{tree.text(place)} ({status_name(status)})" for place, status in tree.refused]
 
 
 def _about(machine: Machine) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shinkei_gateway.opcua.companion import Machine, machines
@@ -111,9 +111,13 @@ def _comment(tree: Tree, place: int) -> str:
 
 
 # ---- as text ---------------------------------------------------------------------------------------------------------------
-def toml_of(found: list[Proposed], where: str) -> str:
-    """The part of plant.toml. ``where``: the server's address, for the first line."""
-    lines = [f"# What {_line(where)} offers. Check the names: they are what every screen and alarm will say.", ""]
+def toml_of(found: list[Proposed], where: str, refused: Sequence[str] = ()) -> str:
+    """The part of plant.toml. ``where``: the server's address, for the first line; ``refused``: nodes that could not be browsed."""
+    lines = [f"# What {_line(where)} offers. Check the names: they are what every screen and alarm will say."]
+    if refused:
+        lines.append(f"# {len(refused)} nodes could not be browsed; what is below them is missing here:")
+        lines += [f"#   {_line(node)}" for node in refused]
+    lines.append("")
     for source in found:
         lines += _source_lines(source)
     return "\n".join(lines) + "\n"

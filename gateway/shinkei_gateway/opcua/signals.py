@@ -22,6 +22,7 @@ from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.standard_types import BUILT_IN
 from shinkei_gateway.opcua.structures import Structures
+from shinkei_gateway.opcua.why import status_name
 from shinkei_gateway.taking import Taker
 from shinkei_gateway.telemetry import SignalsUnread
 
@@ -52,6 +53,7 @@ class Signals:
         self._told = Told(name, settings.machine, taker.resume(self._key))
         self._is_kept = True
         self._hopeless: set[str] = set()
+        self._unbrowsed: set[str] = set()
         self.structures = Structures([])
 
     async def before(self, asks: Asks) -> None:
@@ -86,10 +88,15 @@ class Signals:
         by_node: dict[str, list[int]] = {}
         for handle in handles:
             by_node.setdefault(self._items[handle].node, []).append(handle)
-        async for part in describe(asks, self.structures, list(by_node)):
+        refused: dict[str, int] = {}
+        async for part in describe(asks, self.structures, list(by_node), refused):
             await self._tell([(handle, one) for one in part for handle in by_node[one.node]], revised)
             await asyncio.sleep(PAUSE_S)
         await self._keep()
+        if new := sorted(refused.keys() - self._unbrowsed):
+            self._unbrowsed |= set(new)
+            first = f"{new[0]} ({status_name(refused[new[0]])})"
+            emit(SignalsUnread(self._name, f"{len(new)} nodes cannot be browsed for them, the first: {first}"))
 
     async def _tell(self, part: list[tuple[int, Description]], revised: Mapping[int, Wish]) -> None:
         found = []

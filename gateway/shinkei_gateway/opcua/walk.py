@@ -10,11 +10,14 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from shinkei_gateway.opcua.parts import TOO_BIG
+from shinkei_gateway.opcua.parts import NOT_DONE, TOO_BIG
 from shinkei_gateway.opcua.tree import Key, Kind, Tree
 
 BAD_NO_CONTINUATION_POINTS = 0x804B0000
 BAD_CONTINUATION_POINT_INVALID = 0x804A0000
+NO_POINT = frozenset({BAD_NO_CONTINUATION_POINTS, BAD_CONTINUATION_POINT_INVALID})
+"""Of a node whose references are to be had alone, when no other needs a continuation point."""
+BAD_UNEXPECTED_ERROR = 0x80010000
 BAD = 0x80000000
 _SERVER: Key = (0, 2253)
 
@@ -88,17 +91,18 @@ class Walk:
                 self._found(place, reference)
             if answer.point:
                 self._points.append((place, answer.point))
-            elif (
-                answer.status in (BAD_NO_CONTINUATION_POINTS, BAD_CONTINUATION_POINT_INVALID)
-                and place not in self._alone
-            ):
+            elif answer.status in NO_POINT and place not in self._alone:
                 self._again.append(place)
             elif answer.status >= BAD:
                 self.tree.refused.append((place, answer.status))
+        self.tree.refused += [(place, BAD_UNEXPECTED_ERROR) for place in step.places[len(answers) :]]
 
     def failed(self, step: Step, status: int) -> bool:
-        """The whole call failed with ``status``; False when asking for less cannot help."""
+        """The whole call failed with ``status``; False when asking for less cannot help. One node that is too big for an answer is refused."""
         self._open -= 1
+        if len(step.places) == 1 and status in TOO_BIG - NOT_DONE:
+            self.tree.refused.append((step.places[0], status))
+            return True
         if status not in TOO_BIG or len(step.places) == 1:
             return False
         self._size = max(1, len(step.places) // 2)

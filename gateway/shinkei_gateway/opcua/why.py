@@ -8,6 +8,11 @@ from asyncua import ua
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 
+def status_name(code: int) -> str:
+    """A status code by its name."""
+    return str(ua.StatusCode(ua.UInt32(code)).name)
+
+
 def why(error: BaseException) -> str:
     """A status code by its name, a network error as the system says it (the event loop's own text is for programmers)."""
     if isinstance(error, UaStatusCodeError):

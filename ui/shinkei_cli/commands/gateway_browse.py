@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from shinkei_gateway.opcua.tree import Tree
 
 
+NAMED_MOST = 20
+"""Nodes that could not be browsed are named so far; all of them are in what --write writes."""
+
+
 def register(commands: Subparsers) -> None:
     """Add `browse`."""
     browse = commands.add_parser(
@@ -67,8 +71,9 @@ def _browse(args: argparse.Namespace) -> int:
     tree, elsewhere = asyncio.run(_ask(args, name, source, [k.node for k in before[0]] if before else []))
     if tree.is_cut:
         say(f"stopped after {len(tree.nodes)} nodes; there are more (--most, --depth or --node)", sys.stderr)
-    if tree.refused:
-        say(f"{len(tree.refused)} nodes could not be browsed, the first: {tree.text(tree.refused[0][0])}", sys.stderr)
+    if refused := listing.refused(tree):
+        more = f" and {len(refused) - NAMED_MOST} more" if len(refused) > NAMED_MOST else ""
+        say(f"{len(refused)} nodes could not be browsed: {', '.join(refused[:NAMED_MOST])}{more}", sys.stderr)
     if args.write is not None:
         _write(args, tree, source.url, raw)
     if before is not None:
@@ -142,6 +147,7 @@ def progress() -> Callable[[str, int], None] | None:
 
 
 def _write(args: argparse.Namespace, tree: Tree, url: str, raw: dict[str, Any]) -> None:
+    from shinkei_gateway.opcua import listing
     from shinkei_gateway.opcua.proposal import propose, toml_of
 
     own = {
@@ -150,7 +156,7 @@ def _write(args: argparse.Namespace, tree: Tree, url: str, raw: dict[str, Any]) 
         if key in ("url", "security", "mode", "user", "server_certificate", "discovery", "revocation")
     }
     found = propose(tree, own, args.machine)
-    args.write.write_text(toml_of(found, url), encoding="utf-8")
+    args.write.write_text(toml_of(found, url, listing.refused(tree)), encoding="utf-8")
     signals = sum(len(source.settings["signals"]) for source in found)
     say(f"{args.write}: {len(found)} machines, {signals} signals", sys.stderr)
 
