@@ -93,8 +93,10 @@ class Ownership:
 
     def claim(self, host: str, now: int, place: Place) -> Claim:
         """What this life says to all (``now``: ns UTC). ``place``: where its spool ends by now."""
+        closed = [Recorded.parse(name, number) for name, number in sorted(self.closed.items())]
+        told = {one.stream.machine: list(self._followed.get(one.stream.machine, ())) for one in closed}
         return Claim(gateway=self.gateway, shard=self.shard, epoch=self.epoch, instance=self.instance, host=host, time=now, place=place, after=list(self._lives)[-TOLD_INSTANCES - 1 : -1],
-                     closed=[Recorded.parse(name, number) for name, number in sorted(self.closed.items())])  # fmt: skip
+                     closed=closed, told=told)  # fmt: skip
 
     # ---- what the log tells ------------------------------------------------------------------------------------------
     def on_claim(self, claim: Claim, offset: int) -> Claim | None:
@@ -151,7 +153,9 @@ class Ownership:
             return None if patient else self._gone(machine)
         # UUIDv7: by time. A lost spool of this shard first: the machine may have come back to it from where a newer one is.
         newest = max([e for e in fresh if self._is_own(e)] or fresh)
-        if not self._is_own(newest) and any(epoch > newest for epoch in known if epoch not in self._epochs):
+        if not self._is_own(newest) and any(
+            e > newest and e not in self._epochs and self._is_behind(newest, machine, e) for e in known
+        ):
             return None  # an older one still, behind what was told
         recorded, claim = self._recorded_of(machine, newest), self._claims.get(newest)
         if newest in self._epochs:
@@ -170,7 +174,9 @@ class Ownership:
     def followed(self, machine: str, before: Before) -> None:
         """It was told that ``machine``'s streams follow ``before`` (and whatever is older)."""
         known, epoch = self._followed.setdefault(machine, []), before.epoch
-        known += [e for e in {*self._seen.get(machine, {}), epoch} if e not in known and e <= epoch]
+        known += [
+            e for e in {*self._seen.get(machine, {}), epoch} if e not in known and self._is_behind(e, machine, epoch)
+        ]
         if before.cause is None:
             self._whole[machine] = epoch
         elif self._whole.get(machine) == epoch:
@@ -184,6 +190,13 @@ class Ownership:
     def awaited(self) -> list[str]:
         """Machines of which another gateway has said where it ended, and perhaps not sent all."""
         return list(self._whole)
+
+    def _is_behind(self, older: str, machine: str, newer: str) -> bool:
+        """Whether it was told with ``newer`` that ``machine``'s streams followed ``older`` before: always, but for what became known only
+        when the machine had left there again."""
+        claim = self._claims.get(newer)
+        told = None if claim is None else claim.told.get(machine)
+        return older == newer or (older < newer and (told is None or older in told))
 
     def _gone(self, machine: str) -> Before | None:
         """The epoch that ended whole, when its writer's shard has another spool since and the rest of it is not recorded."""

@@ -127,12 +127,12 @@ class Standing:
         written = set(self._intake.machines())
         for machine, since in list(self._waits.items()):
             if machine not in written:
+                self._waits[machine] = self._clock()  # what wrote it so far is given time from when it is written here
                 continue
             patient = self._clock() - since < PATIENCE_S
-            is_told = self._intake.follow(machine, patient=patient)
-            if is_told and machine in self._intake.ownership.awaited():
-                self._waits[machine] = self._clock()  # what it said it had is given time to come
-            elif is_told or not patient:
+            if self._intake.follow(machine, patient=patient):
+                self._waits[machine] = self._clock()  # there may be more, and what one said it had has time to come
+            elif not patient:
                 del self._waits[machine]
 
 

@@ -91,4 +91,5 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
     progress.Claim(gateway="gw-01", shard="0", epoch=SIGNALS.epoch, instance="a1", host="h1", time=T, closed=[progress.Recorded(SIGNALS, 42)]),
     numbered.NodeWrite(**N, source="op40", handshake="cycle", operation_id="o1", node="nsu=urn:x;s=Ack", value=True, user="shinkei-answers", outcome="failed", detail="BadUserAccessDenied"),
     progress.Claim(gateway="gw-01", shard="0", epoch=SIGNALS.epoch, instance="a1", host="h1", time=T, place=(3, 4711), after=["a0"]),
+    progress.Claim(gateway="gw-01", shard="0", epoch=SIGNALS.epoch, instance="a1", host="h1", time=T, closed=[progress.Recorded(SIGNALS, 42)], told={"M1": [SIGNALS.epoch]}),
 )  # fmt: skip

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.spool_simulation import SpoolWorld
 
 MACHINES = ("M1", "M2", "M3")
-LABELS = {(TOPIC_OF_KIND[kind].name, partition_of(m)) for kind in ("signals", "production") for m in MACHINES}  # type: ignore[index]
+LABELS = sorted({(TOPIC_OF_KIND[kind].name, partition_of(m)) for kind in ("signals", "production") for m in MACHINES})  # type: ignore[index]
 
 
 class Commit(SimCommit):
@@ -184,9 +184,10 @@ class Site:
             for partition, reports in said.by_partition.items():
                 ahead += self.forwarder.on_progress(partition, reports, position=said.position[partition])
             streams = [report for reports in said.by_partition.values() for report in reports]
-            for topic, label in sorted(LABELS):
+            for topic, label in LABELS:
                 report = Progress(recorder="r", log_id="", topic=topic, partition=label, position=0, streams=streams, time=T0)  # fmt: skip
                 self.standing.on_progress(report, ahead)
+                streams, ahead = [], []  # said once
         self.heard = max(self.heard, min(len(world.topic), self.heard + most))
 
     def serve(self) -> None:

@@ -327,6 +327,56 @@ def test_what_a_machine_left_behind_is_a_gap_when_that_spool_is_lost(
         core.close(5)
 
 
+def test_what_is_heard_late_of_a_lost_spool_is_told_by_who_writes_the_machine_then(tmp_path: Path) -> None:
+    lost = StreamId("018bcfe5-6800-7002-ab54-a98ceb1f0ad2", "M", "signals")
+    for is_told in (True, False):
+        a, b = opened(tmp_path / f"a{is_told}", "a"), opened(tmp_path / f"b{is_told}", "b")
+        if is_told:
+            report(a, lost, 31)
+        say(a, 1, 6)
+        a.intake.put(Batch("@moved", [Draft("M", T + 9, T + 9, StreamClosed, {"reason": "moved"})])).result(60)
+        report(a, lost, 31)  # when it has no stream of the machine any more to tell it in
+        claim = a.standing.claim()
+        assert claim is not None
+        b.standing.on_claim(claim, 0)
+        report(b, lost, 31)
+        say(b, 6, 9)
+        for _ in range(3):
+            b.standing.follow()
+        gaps = [(e.of, e.begin, e.cause) for core in (a, b) for e in sent(core) if isinstance(e, Gap)]
+        assert [gap for gap in gaps if gap[0].kind == "signals"] == [(lost, 31, "spool_lost")]
+        for core in (a, b):
+            core.close(5)
+
+
+def test_the_old_gateway_has_time_to_say_where_it_ended_from_when_the_machine_speaks_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    a, b = opened(tmp_path / "a", "a"), opened(tmp_path / "b", "b")
+    monkeypatch.setattr(b.standing, "_clock", lambda: now[-1])
+    say(a, 1, 6)
+    claim = a.standing.claim()
+    assert claim is not None
+    b.standing.on_claim(claim, 0)
+    report(b, a.intake.stream("M", "signals"), 6)
+    now.append(2000.0)
+    b.standing.follow()
+    say(b, 6, 9)
+    now.append(2050.0)
+    b.standing.follow()
+    a.intake.put(Batch("@moved", [Draft("M", T + 9, T + 9, StreamClosed, {"reason": "moved"})])).result(60)
+    closing = a.standing.claim()
+    assert closing is not None
+    b.standing.on_claim(closing, 1)
+    b.standing.follow()
+    events = sent(b)
+    assert [e.follows_number for e in events if isinstance(e, StreamStarted)] == [None, 2]
+    assert not [e for e in events if isinstance(e, Gap)]
+    for core in (a, b):
+        core.close(5)
+
+
 def test_what_lost_spools_gave_of_a_machine_is_counted(tmp_path: Path) -> None:
     core = opened(tmp_path)
     assert core.intake.ownership.recorded_before("M", "history") == 0

@@ -113,7 +113,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``closed``: streams it writes no more because their machine moved on; all their numbers are below ``next``. Two lives that claim one
     epoch and do not know of each other are two copies of one spool. ``place``: where its spool ends (segment, byte): one in which this life
-    ended before is older than the claim. ``after``: the lives before this one, newest last.
+    ended before is older than the claim. ``after``: the lives before this one, newest last. ``told``: of every machine of ``closed``, the
+    epochs that its streams here were said to follow; of what became known later, whoever writes the machine now has to tell.
     """
 
     gateway: str
@@ -125,6 +126,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: list[Recorded] = []
     place: tuple[int, int] | None = None
     after: list[str] = []
+    told: dict[str, list[str]] = {}
 
     @property
     def key(self) -> str:
