@@ -126,7 +126,8 @@ class Memory:
         if message.qos == 2 and self._unreleased.get(str(message.mid)) == digest:
             return "same"
         keys = self._keys()
-        if message.qos and not message.is_retained and key in keys:
+        # A released packet identifier of QoS 2 may be another message's already: some brokers give the lowest that is free.
+        if message.qos == 1 and not message.is_retained and key in keys:
             return "same"
         return "unsure" if any(each & 0xFFFF_FFFF == digest for each in keys) else "new"
 

@@ -15,6 +15,7 @@ from typing import Any
 from shinkei_events.errors import BadInput, NotConnected
 from shinkei_gateway.mqtt import wire
 from shinkei_gateway.mqtt.connection import HANDLING, Dial, Limits, Message, Retained, Settled
+from shinkei_gateway.mqtt.packet_ids import MOST, PacketIds
 from shinkei_gateway.mqtt.properties import REASON_STRING, SERVER_REFERENCE
 from shinkei_gateway.mqtt.pulse import Pulse
 from shinkei_gateway.mqtt.reasons import FAILURE, ended, reason, refused
@@ -24,7 +25,6 @@ MOST_WAITING = 2_000
 MOST_WAITING_BYTES = 8 * 1024 * 1024
 CLOSE_S = 0.5
 PROTOCOL_ERROR, MALFORMED = 0x82, 0x81
-_MOST_MIDS = 65_535
 
 
 class OwnConnection(asyncio.Protocol):
@@ -43,7 +43,8 @@ class OwnConnection(asyncio.Protocol):
         self._is_reading = True
         self._wake: asyncio.Future[None] | None = None
         self._answers: dict[int, asyncio.Future[Answer]] = {}
-        self._mid = 0
+        self._mids = PacketIds()
+        self._quota = asyncio.Semaphore(MOST)
         self._accepted: asyncio.Future[bool] = self._loop.create_future()
         self._limits = Limits()
         self._released: list[int] = []
@@ -71,7 +72,11 @@ class OwnConnection(asyncio.Protocol):
 
     async def subscribe(self, filters: Sequence[str], qos: int, retained: Retained = "take") -> None:
         """See `Connection`."""
-        mid = self._next_mid()
+        for some in wire.in_packets(filters, self._limits.largest_packet):
+            await self._subscribe(some, qos, retained)
+
+    async def _subscribe(self, filters: Sequence[str], qos: int, retained: Retained) -> None:
+        mid = self._mids.take()
         packet = wire.subscribe(mid, filters, qos, HANDLING[retained], is_5=self._is_5)
         codes = (await self._ask(mid, packet, "subscribe")).codes
         if len(codes) != len(filters):
@@ -86,9 +91,9 @@ class OwnConnection(asyncio.Protocol):
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """See `Connection`."""
-        if filters:
-            mid = self._next_mid()
-            await self._ask(mid, wire.unsubscribe(mid, filters, is_5=self._is_5), "unsubscribe")
+        for some in wire.in_packets(filters, self._limits.largest_packet):
+            mid = self._mids.take()
+            await self._ask(mid, wire.unsubscribe(mid, some, is_5=self._is_5), "unsubscribe")
 
     async def take(self, most: int, wait: float) -> list[Message]:
         """See `Connection`."""
@@ -128,15 +133,18 @@ class OwnConnection(asyncio.Protocol):
 
     async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:
         """See `Connection`."""
-        mid = self._next_mid() if qos else 0
-        packet = wire.publish(mid, topic, payload, qos, retain=retain, is_5=self._is_5)
-        largest = self._limits.largest_packet
-        if largest is not None and len(packet) > largest:
-            raise NotConnected(f"{topic}: {len(packet)} bytes are more than the broker takes in one packet ({largest})")
+        wire.check_publish(self._limits, topic, payload, qos, retain=retain)
         if not qos:
             self._alive()
-            self._write(packet)
+            self._write(wire.publish(0, topic, payload, qos, retain=retain, is_5=self._is_5))
             return
+        async with self._quota:  # the broker's Receive Maximum (MQTT 5, 4.9)
+            await self._publish(topic, payload, qos, retain=retain)
+
+    async def _publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
+        self._alive()
+        mid = self._mids.take()
+        packet = wire.publish(mid, topic, payload, qos, retain=retain, is_5=self._is_5)
         found = await self._ask(mid, packet, "publish")
         if found.kind == wire.PUBREC and not _is_failure(found):
             found = await self._ask(mid, wire.answer(wire.PUBREL, mid), "publish")
@@ -222,6 +230,8 @@ class OwnConnection(asyncio.Protocol):
         elif kind == wire.DISCONNECT:
             self._fail(ended(answer.codes, answer.found.get(REASON_STRING, ""), answer.found.get(SERVER_REFERENCE, "")))
         else:
+            if kind != wire.PUBREC or _is_failure(answer):
+                self._mids.free(answer.mid)  # also when nobody waits any more: the broker does not use it any longer
             waiting = self._answers.pop(answer.mid, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)
@@ -235,8 +245,10 @@ class OwnConnection(asyncio.Protocol):
             self._fail(f"the broker refuses: {refused(code, is_5=self._is_5)}{_said(answer)}")
             return
         self._limits = wire.limits(answer.found)
-        if self._limits.keepalive:
+        if self._limits.keepalive:  # Server Keep Alive: ours counts no more (MQTT 5, 3.2.2.3.14)
             self._pulse = Pulse(self._limits.keepalive, self._dial.timeout)
+        if self._limits.receive_maximum:
+            self._quota = asyncio.Semaphore(self._limits.receive_maximum)
         self._accepted.set_result(answer.session_present)
 
     async def _ask(self, mid: int, packet: bytes, what: str) -> Answer:
@@ -254,15 +266,6 @@ class OwnConnection(asyncio.Protocol):
         raise NotConnected(
             self.lost.result() if self.lost.done() else f"no answer to {what} in {self._dial.timeout:g} s"
         )
-
-    def _next_mid(self) -> int:
-        most = min(self._limits.receive_maximum or _MOST_MIDS, _MOST_MIDS)
-        if len(self._answers) >= most:
-            raise NotConnected(f"the broker has not confirmed {most} packets yet; nothing more can be sent")
-        while True:
-            self._mid = self._mid % _MOST_MIDS + 1
-            if self._mid not in self._answers:
-                return self._mid
 
     def _alive(self) -> None:
         if self.lost.done():

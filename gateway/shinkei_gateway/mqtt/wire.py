@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shinkei_events.errors import BadField, BadInput
+from shinkei_events.errors import BadField, BadInput, NotConnected
 from shinkei_gateway.mqtt import properties as props
 from shinkei_gateway.mqtt.connection import LARGEST_PACKET, SESSION_EXPIRY_S, Dial, Limits, Message
 from shinkei_gateway.mqtt.properties import decoded, encoded, read_variable, variable
@@ -19,6 +19,8 @@ SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = range(9, 16
 PING = bytes([PINGREQ << 4, 0])
 HEAD_BYTES = 256
 """Kept of the payload of a message that is too large."""
+_SUBSCRIBE_HEAD = 8
+"""Bytes of a SUBSCRIBE before its filters, at most: type, length, packet identifier, no properties."""
 _MOST_TOPICS = 100_000
 """Topic names remembered; then from the beginning."""
 _FROM_BROKER = {CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP, DISCONNECT}
@@ -66,6 +68,35 @@ def publish(mid: int, topic: str, payload: bytes, qos: int, *, retain: bool, is_
     """PUBLISH (3.3). ``mid`` does not count for QoS 0."""
     head = _text(topic) + (mid.to_bytes(2, "big") if qos else b"") + (b"\0" if is_5 else b"")
     return _packet(PUBLISH << 4 | qos << 1 | retain, head + payload)
+
+
+def check_publish(limits: Limits, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
+    """Raises `NotConnected` for what the broker said it does not take (MQTT 5, 3.2.2.3.4 to 3.2.2.3.6): it would end the connection."""
+    if limits.maximum_qos is not None and qos > limits.maximum_qos:
+        raise NotConnected(f"{topic}: QoS {qos} is more than the broker takes ({limits.maximum_qos})")
+    if retain and limits.retain is False:
+        raise NotConnected(f"{topic}: the broker keeps no retained messages")
+    if limits.largest_packet is None:
+        return
+    size = len(publish(1, topic, payload, qos, retain=retain, is_5=True))
+    if size > limits.largest_packet:
+        raise NotConnected(
+            f"{topic}: {size} bytes are more than the broker takes in one packet ({limits.largest_packet})"
+        )
+
+
+def in_packets(filters: Sequence[str], largest: int | None) -> list[list[str]]:
+    """``filters`` as SUBSCRIBE and UNSUBSCRIBE packets of at most ``largest`` bytes can carry them; a longer one stands alone."""
+    found: list[list[str]] = []
+    room = 0
+    for name in filters:
+        size = len(name.encode()) + 3  # its length and its options
+        if not found or size > room:
+            found.append([])
+            room = (largest or LARGEST_PACKET) - _SUBSCRIBE_HEAD
+        found[-1].append(name)
+        room -= size
+    return found
 
 
 def answer(kind: int, mid: int) -> bytes:
