@@ -297,7 +297,7 @@ def test_a_cycle_without_its_values_goes_out_with_them_unknown_and_a_gap() -> No
     assert found is not None
     (draft,) = drafts(found, Operation)
     assert {"kind", "inputs", "readings.leak"} <= set(draft.fields["unknown"])
-    assert [gap.fields["of"] for gap in found.gaps] == ["production"]
+    assert [(gap.fields["of"], gap.fields["cause"]) for gap in found.gaps] == [("production", "handshake_incomplete")]
 
 
 def test_an_operation_that_is_none_goes_to_quarantine_with_its_bytes() -> None:

@@ -138,7 +138,7 @@ class Cycles:
         if cycle.unknown:
             detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
             channels = [f"@{name}.{role.lstrip('@')}" for role in cycle.unknown]
-            found.append(self._gap("overflow", since, cycle, received, len(channels), channels, detail))
+            found.append(self._gap("handshake_incomplete", since, cycle, received, len(channels), channels, detail))
         return found
 
     def _gap(

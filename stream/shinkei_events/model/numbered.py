@@ -50,6 +50,7 @@ class StreamClosed(Numbered, frozen=True, kw_only=True, omit_defaults=True):
 GapCause = Literal[
     "overflow", "session_lost", "republish_failed", "source_restarted", "mqtt_session_lost", "mqtt_possible", "sparkplug_seq",
     "decode_error", "spool_lost", "spool_corrupt", "spool_dropped", "spool_went_back", "trimmed", "clock", "gateway_down", "moved",
+    "handshake_incomplete",
 ]  # fmt: skip
 
 
