@@ -67,13 +67,17 @@ class KafkaLink:
         )  # fmt: skip
         self._dead = False
         self._gone: NotConnected | None = None
-        self.connected = False
+        self.connected = self._has_caught_up = False
         self.last_error = ""
         self.sent = {"records": 0, "values": 0, "bytes": 0}
 
     def wake(self) -> None:
         """Something became durable (call it in the event loop)."""
         self._wake.set()
+
+    def state(self) -> dict[str, tuple[int, int, int]] | None:
+        """See `Forwarder.state`. Only a log tells what is sent and stored: before the first answer None, later what it said last."""
+        return self._forwarder.state() if self._has_caught_up else None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Forward until ``stop``; then flush what is under way for at most a second."""
@@ -100,6 +104,7 @@ class KafkaLink:
             self._standing.on_log()
             await self._catch_up(reader, log)
             self._forwarder.skip_done()
+            self._has_caught_up = True
             emit(LogFound(log.bootstrap, log.log_id, self._forwarder.backlog()))
             self.connected, self.last_error = True, ""
             await self._serve(producer, reader, log, stop)

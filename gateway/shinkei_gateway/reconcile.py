@@ -5,18 +5,22 @@ quiet and nothing was dropped. Stored means below the recorder's watermark: in t
 lost for good: before it had a number (at least so many, as its gap says), or numbered and given up by the spool, and then neither sent nor
 stored. Counted in values and events. After a kill -9 the spool says how much was numbered since the books were last written (2 s at most);
 of these seconds nobody knows what was a duplicate or replayed: neither is in ``received`` then, and the sums hold.
+
+The verdict is `balanced`, and stands here alone: the command, /metrics and the System page show it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 HOUR_NS = 3_600_000_000_000
 KEPT_HOURS = 48
+LATE_NS = 2 * HOUR_NS
+"""An hour that began so long ago ended an hour ago: what is not on record by now is missing, not under way."""
 COUNTED = (
     "offered",
     "received",
@@ -30,6 +34,8 @@ COUNTED = (
     "stored",
 )
 COLUMNS = ("source", "hour", *COUNTED, "balanced")
+State = Mapping[str, tuple[int, int, int]]
+"""Stream to (next in the spool, next to send, next to be recorded)."""
 
 
 class Run(NamedTuple):
@@ -130,13 +136,17 @@ class Books:
                 self.enter(source_of(stream.split("/")[1]), now, [Run(stream, begin, end)], received=end - begin)
         return found
 
-    def rows(self, state: dict[str, tuple[int, int, int]]) -> list[dict[str, Any]]:
-        """One row a source and hour. ``state``: stream to (next in the spool, next to send, next to be recorded)."""
+    def rows(self, state: State | None, now: int) -> list[dict[str, Any]]:
+        """One row a source and hour, as of ``now`` (ns UTC). ``state`` None: what was sent and stored is not known, and is None in every row.
+
+        ``balanced``: False when the books do not add up, or when less is stored `LATE_NS` after the hour began than was numbered and not
+        dropped; None when nobody knows: no ``state``, or an old hour has numbers of a stream that is not in it (its spool is lost).
+        """
         rows = []
         with self._lock:
             for source in sorted(self._book.pages):
                 for hour, page in sorted(self._book.pages[source].items()):
-                    rows.append(_row(source, hour, page, state))
+                    rows.append(_row(source, hour, page, state, is_late=now - hour * HOUR_NS > LATE_NS))
         return rows
 
     def encode(self) -> bytes:
@@ -192,20 +202,29 @@ def _strike(runs: list[list[int]], end: int) -> int:
     return struck
 
 
-def _row(source: str, hour: int, page: _Page, state: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
+def verdict(rows: Iterable[Mapping[str, Any]]) -> bool | None:
+    """Of several rows: False when one does not balance, else None when one is not known."""
+    found = {row["balanced"] for row in rows}
+    return False if False in found else None if None in found else True
+
+
+def _row(source: str, hour: int, page: _Page, state: State | None, *, is_late: bool) -> dict[str, Any]:
     given = {False: 0, True: 0}
-    sent = stored = 0
-    dropped = page.lost
+    gone = sent = stored = 0
+    is_known = state is not None and not (is_late and page.runs.keys() - state.keys())
     for stream, runs in page.runs.items():
-        _, next_sent, next_stored = state.get(stream, (0, 0, 0))
+        _, next_sent, next_stored = (state or {}).get(stream, (0, 0, 0))
         drops = page.drops.get(stream, [])
         given[stream.endswith("/quarantine")] += sum(end - begin for begin, end in runs)
-        dropped += sum(end - begin for begin, end in drops)
+        gone += sum(end - begin for begin, end in drops)
         sent += _below(runs, next_sent) - _below(drops, next_sent)
         stored += _below(runs, next_stored) - _below(drops, next_stored)
-    own_sum = page.received + page.own + page.replayed == given[False] + given[True] + page.duplicate
+    total = given[False] + given[True]
+    adds_up = page.received + page.own + page.replayed == total + page.duplicate
+    if is_known:
+        adds_up = adds_up and max(sent, stored) <= total and not (is_late and stored < total - gone)
     return {
         "source": source, "hour": hour * HOUR_NS, "offered": page.offered, "received": page.received, "own": page.own,
-        "replayed": page.replayed, "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "dropped": dropped, "sent": sent, "stored": stored,
-        "balanced": own_sum and max(sent, stored) <= given[False] + given[True],
+        "replayed": page.replayed, "duplicate": page.duplicate, "quarantined": given[True], "numbered": given[False], "dropped": page.lost + gone,
+        "sent": sent if is_known else None, "stored": stored if is_known else None, "balanced": None if adds_up and not is_known else adds_up,
     }  # fmt: skip

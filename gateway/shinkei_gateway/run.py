@@ -43,7 +43,7 @@ from shinkei_gateway.opcua.security import Security, security_of
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.quarantine_read import in_spool
-from shinkei_gateway.reconcile import Books
+from shinkei_gateway.reconcile import Books, State
 from shinkei_gateway.reload import read_again, stamp_of
 from shinkei_gateway.replay import Replays
 from shinkei_gateway.running import RunningSource, RunningSources, end_tasks
@@ -130,7 +130,7 @@ class Gateway:
         self._pki = pki_of(plant)
         self._secured: dict[str, Security] = {}
         self._disk_error = ""
-        self._state: dict[str, tuple[int, int, int]] = {}
+        self._state: State | None = None
         self._backlog = 0
         self._host_clock = HostClock(time.time_ns(), time.monotonic_ns())
 
@@ -353,7 +353,7 @@ class Gateway:
     async def _keep_house(self, health: Health, done: asyncio.Event) -> None:
         books_at = time.monotonic() + BOOKS_EVERY_S
         while not done.is_set():
-            self._state = self._forwarder.state()
+            self._state = self._link.state()
             self._backlog = self._forwarder.backlog()
             error = self._disk_error or self._link.last_error or self._reload_error
             if (step := self._host_clock.look(time.time_ns(), time.monotonic_ns())) is not None:
@@ -367,7 +367,7 @@ class Gateway:
                     await asyncio.to_thread(forget, self._folder, time.time() - kept)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), HEALTH_EVERY_S)
-        self._state = self._forwarder.state()
+        self._state = self._link.state()
 
     def _write_books(self) -> None:
         with contextlib.suppress(OSError):  # a full disk is told by the spool
@@ -380,7 +380,7 @@ class Gateway:
         return {
             "gateway": self._settings.id, "shard": self._shard, "epoch": self._spool.epoch,
             "log_connected": self._link.connected, "backlog": self._backlog, "spool_bytes": self._spool.used(), "sent": dict(self._link.sent),
-            "sources": self._sources.health(), "reconcile": self._books.rows(self._state),
+            "sources": self._sources.health(), "reconcile": self._books.rows(self._state, time.time_ns()),
         }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import shinkei_ui
+from shinkei_events.health import Health
 from shinkei_events.model.decision import Acknowledged
 from shinkei_events.settings import section
 from shinkei_store.pool import connect
@@ -207,6 +208,24 @@ def test_the_same_figure_on_two_pages_is_the_same(screen: Callable[..., AppTest]
     assert f"{row['produced']:,}" in page
     strip = line.figures(site.reader, ["OP20"], {}, datetime.now(UTC))
     assert strip["parts"]["good"] == row["good"]
+
+
+def test_the_gateways_account_has_its_own_verdict(screen: Callable[..., AppTest], site: SimpleNamespace) -> None:
+    row = {"source": "press7", "hour": 0, "received": 7, "numbered": 7, "dropped": 0, "sent": 7, "stored": 7}
+    gateway = Health("gateway", site.plant.dir)
+    gateway.update(reconcile=[row | {"hour": n, "balanced": one} for n, one in enumerate((True, False, None))])
+    gateway.start()
+    try:
+        app = screen("health", lang="en")
+    finally:
+        gateway.stop()
+    html = next(str(found) for e in app.get("html") if "press7" in (found := e.proto.body))
+    rows = [row for row in html.split("<tr")[1:] if "press7" in row]
+    assert [("bad" in row, ">yes<" in row, ">no<" in row) for row in rows] == [
+        (False, True, False),
+        (True, False, True),
+        (False, False, False),
+    ]
 
 
 @pytest.mark.parametrize("name", ["lineage", "inbox", "health", "part"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from shinkei_events.errors import BadConfig, BadInput, NotConnected, ShinkeiErro
 from shinkei_events.health import Health
 from shinkei_events.runfile import read_run, write_run
 from shinkei_events.settings import load_plant
+from shinkei_gateway.reconcile import COLUMNS, Books, Run
 from shinkei_gateway.run import run as run_gateway
 
 PLANT_WITH_SOURCES = """
@@ -185,6 +188,39 @@ def test_a_source_that_is_one_has_nothing_in_quarantine_and_that_is_no_error(
     where = ["--config", str(tmp_path / "plant.toml"), "--dir", str(tmp_path), "--format", "json"]
     assert main(["gateway", "quarantine", "list", "--source", "cell", *where]) == exits.DONE
     assert capsys.readouterr().out == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("balanced", "code"), [([True, True], exits.DONE), ([True, None], exits.NOT_THERE), ([False, None], exits.FAILED)]
+)
+def test_reconcile_says_the_running_gateways_verdict_and_of_a_stopped_shard_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], balanced: list[bool | None], code: int
+) -> None:
+    (tmp_path / "plant.toml").write_text(PLANT_WITH_SOURCES)
+    where = ["--config", str(tmp_path / "plant.toml"), "--dir", str(tmp_path), "--format", "json"]
+    books = Books()
+    books.enter("cell", time.time_ns(), [Run("e/M/signals", 1, 1001)], received=1000)
+    row = dict.fromkeys(COLUMNS, 0) | {"source": "press", "hour": 0, "balanced": balanced[0]}
+    shards = [Health(part, tmp_path, "127.0.0.1:0") for part in ("gateway", "gateway-north")]
+    shards[0].update(reconcile=[row])
+    shards[1].update(reconcile=books.rows({"e/M/signals": (1001, 1001, 1001)}, time.time_ns()))
+    file = tmp_path / "spool/gw/north.books.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(books.encode())
+    running = [shard for shard, one in zip(shards, balanced, strict=True) if one is not None]
+    for shard in running:
+        shard.start()
+    try:
+        assert main(["gateway", "reconcile", *where]) == code
+    finally:
+        for shard in running:
+            shard.stop()
+    said = capsys.readouterr()
+    rows = json.loads(said.out)
+    assert [(row["source"], row["balanced"]) for row in rows] == list(zip(("press", "cell"), balanced, strict=True))
+    stored = None if balanced[1] is None else 1000
+    assert (rows[1]["sent"], rows[1]["stored"]) == (stored, stored)
+    assert ("not known where it is empty" in said.err) == (balanced[1] is None)
 
 
 def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

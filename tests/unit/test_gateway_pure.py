@@ -20,7 +20,7 @@ from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import HistoryLine, parse
 from shinkei_gateway.opcua.sample import Sample, sample_of
 from shinkei_gateway.outage import Outage
-from shinkei_gateway.reconcile import HOUR_NS, Books, Run
+from shinkei_gateway.reconcile import HOUR_NS, Books, Run, verdict
 
 T = 1_700_000_000_000_000_000
 S = 1_000_000_000
@@ -38,7 +38,7 @@ def test_books_balance_and_follow_what_is_sent_and_stored() -> None:
     )
     books.enter("src", T + HOUR_NS, [Run("e/M/signals", 11, 16)], received=5)
     state = {"e/M/signals": (16, 14, 12), "e/M/quarantine": (2, 2, 1), "e/M/production": (3, 3, 3)}
-    first, second = books.rows(state)
+    first, second = books.rows(state, T)
     assert (first["received"], first["own"], first["duplicate"], first["quarantined"], first["numbered"]) == (
         13,
         2,
@@ -48,9 +48,33 @@ def test_books_balance_and_follow_what_is_sent_and_stored() -> None:
     )
     assert (first["sent"], first["stored"], second["sent"], second["stored"]) == (13, 12, 3, 1)
     assert first["balanced"]
-    assert Books(books.encode()).rows(state) == [first, second]
+    assert Books(books.encode()).rows(state, T) == [first, second]
     books.enter("src", T, [], received=1)
-    assert not books.rows(state)[0]["balanced"]
+    assert not books.rows(state, T)[0]["balanced"]
+
+
+def test_books_do_not_balance_when_an_hour_is_not_on_record_long_after_it() -> None:
+    books = Books()
+    books.enter("src", T, [Run("e/M/signals", 1, 1001)], received=1000)
+
+    def found(stored: int, hours: int) -> bool | None:
+        return verdict(books.rows({"e/M/signals": (1001, 1001, stored)}, T + hours * HOUR_NS))
+
+    assert (found(601, 1), found(601, 3), found(1001, 3)) == (True, False, True)
+    books.drop("e/M/signals", 1, 401)  # given up by the spool: told, and no more awaited
+    assert (found(401, 3), found(1001, 3)) == (False, True)
+
+
+def test_nobody_knows_what_is_stored_while_the_gateway_is_stopped_or_its_spool_is_lost() -> None:
+    books = Books()
+    books.enter("src", T, [Run("e/M/signals", 1, 1001)], received=1000)
+    (row,) = books.rows(None, T)
+    assert (row["numbered"], row["sent"], row["stored"], row["balanced"]) == (1000, None, None, None)
+    lost = {"f/M/signals": (5, 5, 5)}
+    assert [books.rows(lost, T + hours * HOUR_NS)[0]["stored"] for hours in (0, 3)] == [0, None]
+    assert verdict(books.rows(lost, T + 3 * HOUR_NS)) is None
+    books.enter("src", T, [], received=1)  # of this everybody knows that it is wrong
+    assert verdict(books.rows(None, T)) is False
 
 
 def test_numbers_given_before_a_crash_are_entered_from_the_spool() -> None:
@@ -58,7 +82,7 @@ def test_numbers_given_before_a_crash_are_entered_from_the_spool() -> None:
     books.enter("src", T, [Run("e/M/signals", 1, 11)], received=10)
     again = Books(books.encode())
     assert again.recover({"e/M/signals": 15, "e/N/signals": 4}, lambda machine: f"of-{machine}", T) == 7
-    rows = {row["source"]: row for row in again.rows({})}
+    rows = {row["source"]: row for row in again.rows({}, T)}
     assert (rows["of-M"]["numbered"], rows["of-N"]["numbered"]) == (4, 3)
     assert all(row["balanced"] for row in rows.values())
 
@@ -67,7 +91,7 @@ def test_books_forget_after_two_days() -> None:
     books = Books()
     for hour in range(60):
         books.enter("src", T + hour * HOUR_NS, [], received=1)
-    assert len(books.rows({})) == 48
+    assert len(books.rows({}, T)) == 48
 
 
 def test_a_clock_behind_shows_only_when_even_the_newest_value_is_old() -> None:
@@ -144,7 +168,7 @@ def test_numbers_in_the_books_that_never_became_durable_are_struck_out() -> None
     again = Books(books.encode())
     assert again.recover({"e/M/signals": 8}, lambda machine: machine, T) == 0
     again.enter("src", T + HOUR_NS, [Run("e/M/signals", 8, 13)], received=5)
-    rows = again.rows({"e/M/signals": (13, 13, 13)})
+    rows = again.rows({"e/M/signals": (13, 13, 13)}, T)
     assert [(row["received"], row["numbered"], row["stored"], row["balanced"]) for row in rows] == [
         (7, 7, 7, True),
         (5, 5, 5, True),

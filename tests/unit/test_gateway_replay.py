@@ -181,7 +181,7 @@ def test_a_record_that_the_spool_has_forgotten_comes_with_the_command(bench: Ben
 def test_the_books_know_what_came_out_of_quarantine(bench: Bench) -> None:
     bench.source = Broker("/value")
     bench.replay()
-    (row,) = bench.books.rows({})
+    (row,) = bench.books.rows({}, 0)
     assert (row["received"], row["replayed"], row["quarantined"], row["balanced"]) == (3, 1, 1, True)
 
 

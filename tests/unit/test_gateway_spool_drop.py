@@ -57,7 +57,7 @@ def test_the_books_balance_and_the_gap_is_what_they_numbered_and_the_log_has_not
     assert sum(frame.count for frame in frames) + sum((m.end or 0) - (m.begin or 0) for m in lost) == 1200
     for stream in (signals, signals.sibling("production")):
         report(core, stream, core.intake.next_number(stream))
-    (row,) = books.rows(core.forwarder.state())
+    (row,) = books.rows(core.forwarder.state(), T)
     assert (row["received"], row["balanced"]) == (1200, True)
     assert row["numbered"] == row["stored"] == 1200 + row["own"], "on record, or covered by the gap record"
 
@@ -72,7 +72,7 @@ def test_the_books_balance_and_the_gap_is_what_they_numbered_and_the_log_has_not
 
     gone = sum((mark.end or 0) - (mark.begin or 0) for mark in lost)
     asyncio.run(tell())
-    told, row = sorted(Books(books.encode()).rows(core.forwarder.state()), key=lambda row: str(row["source"]))
+    told, row = sorted(Books(books.encode()).rows(core.forwarder.state(), T), key=lambda row: str(row["source"]))
     assert (row["dropped"], row["stored"]) == (gone, 1200 + row["own"] - gone)
     assert (told["source"], told["own"], told["dropped"], told["balanced"]) == ("@forward", 2, 0, True)
     core.close(5)
@@ -86,6 +86,6 @@ def test_what_a_source_says_was_lost_before_it_had_a_number_is_in_the_books(tmp_
         await taking.put(Batch("src", [gap("M", "overflow", T, T + 9, T + 9, at_least=7, channels=["a"])]), own=1)
 
     asyncio.run(give())
-    (row,) = books.rows(core.forwarder.state())
+    (row,) = books.rows(core.forwarder.state(), T)
     assert (row["received"], row["dropped"], row["balanced"]) == (0, 7, True)
     core.close(5)

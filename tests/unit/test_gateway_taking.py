@@ -37,7 +37,7 @@ def row(folder: Path, *batches: tuple[Batch, dict[str, int]]) -> dict[str, Any]:
     asyncio.run(put())
     commit.stop()
     state = {name: (end, end, end) for name, end in spool.streams().items()}
-    (found,) = books.rows(state)
+    (found,) = books.rows(state, 0)
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,17 @@ from shinkei_cli.commands import (
 )
 from shinkei_cli.config import add_config, plant_of
 from shinkei_cli.exits import DONE, FAILED, NOT_THERE
-from shinkei_cli.output import add_format, print_rows
+from shinkei_cli.output import add_format, print_rows, say
 from shinkei_cli.part import Subparsers, add_part
 
 if TYPE_CHECKING:
     from shinkei_events.settings import PlantFile
 
 
+_UNKNOWN = (
+    "what was sent and stored is not known where it is empty: only a running gateway that has reached the log can say it, "
+    "and nobody for a spool that is lost"
+)
 _SHARD = "which of the gateway's shards (needed when the file names several; each is a process of its own)"
 
 
@@ -32,7 +38,8 @@ def register(subparsers: Subparsers) -> None:
     commands = add_part(subparsers, "gateway", lambda run: run.add_argument("--shard", metavar="NAME", help=_SHARD))
     reconcile = commands.add_parser(
         "reconcile",
-        help="per source and hour: offered, received, duplicate, quarantined, sent, stored; exit 1 when they differ",
+        help="per source and hour: offered, received, duplicate, quarantined, sent, stored; exit 1 when they differ or "
+        "what is two hours old is not stored, 3 when nobody knows because the gateway does not run",
     )
     add_config(reconcile)
     add_format(reconcile)
@@ -52,12 +59,15 @@ def register(subparsers: Subparsers) -> None:
 
 
 def _reconcile(args: argparse.Namespace) -> int:
-    from shinkei_gateway.reconcile import COLUMNS
+    from shinkei_gateway.reconcile import COLUMNS, verdict
 
     rows = _rows(plant_of(args))
     shown = ({**row, "hour": datetime.fromtimestamp(row["hour"] / 1e9, UTC)} for row in rows)
     print_rows(shown, COLUMNS, args.format)
-    return FAILED if not all(row["balanced"] for row in rows) else DONE
+    found = verdict(rows)
+    if any(row["balanced"] is None for row in rows):
+        say(_UNKNOWN, sys.stderr)
+    return DONE if found else NOT_THERE if found is None else FAILED
 
 
 def _rows(plant: PlantFile) -> list[dict[str, Any]]:
@@ -77,7 +87,7 @@ def _rows(plant: PlantFile) -> list[dict[str, Any]]:
         if said is not None:
             rows += said
         elif path.exists():  # it was ended or killed: its books are what is left
-            rows += Books(path.read_bytes()).rows({})
+            rows += Books(path.read_bytes()).rows(None, time.time_ns())
         is_there |= said is not None or path.exists()
     if not is_there:
         raise NotConnected(f"no gateway has run in {plant.dir}: it keeps no books")

@@ -32,10 +32,11 @@ ACCOUNT = (
     "dropped",
     "sent",
     "stored",
+    "balanced",
 )
 RECORD = ("signals", "events", "history", "missing", "gaps_in_time", "quarantined")
 HIDDEN = {"url", "log_id", "epoch", "shard"}
-TIME_S, FACTS, ACCOUNTS_SHOWN, HOUR_NS = 1.5e9, 8, 40, 3_600_000_000_000
+TIME_S, FACTS, ACCOUNTS_SHOWN = 1.5e9, 8, 40
 LEVEL = {"ready": "", "starting": "warn", "silent": "bad", "gone": "bad"}
 
 
@@ -109,10 +110,10 @@ def _gateway(known: list[Part]) -> None:
     account.sort(key=lambda row: (str(row.get("source")), row.get("hour") or 0))
     names = [name for name in ACCOUNT if any(row.get(name) is not None for row in account)]
     rows: list[tuple[str, list[Value]]] = [
-        (_unequal(row), [_counted(name, row.get(name)) for name in names]) for row in account[-ACCOUNTS_SHOWN:]
+        (_level(row), [_counted(name, row.get(name)) for name in names]) for row in account[-ACCOUNTS_SHOWN:]
     ]
     show(
-        [Column(words(f"health.reconcile.{name}"), name not in {"source", "hour"}) for name in names],
+        [Column(words(f"health.reconcile.{name}"), name not in {"source", "hour", "balanced"}) for name in names],
         rows,
         "reconcile",
     )
@@ -126,14 +127,16 @@ def _account(part: Part) -> list[dict[str, Any]]:
 def _counted(name: str, value: Any) -> str:
     if name == "hour" and isinstance(value, int):
         return formats.when(value, zone, seconds=False)
+    if isinstance(value, bool):
+        return words(f"health.{'yes' if value else 'no'}")
     return value if isinstance(value, str) else formats.number(value)
 
 
-def _unequal(row: dict[str, Any]) -> str:
-    """More was numbered than came in, or less is on record an hour later than was sent: a person has to look."""
-    late = isinstance(row.get("hour"), int) and time.time_ns() - row["hour"] > 2 * HOUR_NS
-    lost = late and (row.get("stored") or 0) < (row.get("numbered") or 0)
-    return "bad" if row.get("balanced") is False or lost else ""
+def _level(row: dict[str, Any]) -> str:
+    """The gateway's own verdict; and what it lost for good is told though its books balance."""
+    if row.get("balanced") is False:
+        return "bad"
+    return "warn" if row.get("dropped") else ""
 
 
 def _record() -> None:
