@@ -120,14 +120,14 @@ class CountingMachine:
 
 
 def settings(url: str, tags: int = 4, **more: Any) -> dict[str, Any]:
-    """A source for it."""
+    """A source for it. Its time-out is long, as a shared machine stands still for seconds; what tests a hang sets a short one."""
 
     def node(name: str) -> str:
         return f"nsu={URI};s={name}"
 
     return {
         "type": "opcua", "url": url, "machine": "M1", "security": "none", "publish": "50ms", "sampling": "0ms", "queue": 1000,
-        "keepalive": "500ms", "timeout": "1s", "retry": "300ms", "lost_after": "1s",
+        "keepalive": "500ms", "timeout": "20s", "retry": "300ms", "lost_after": "1s",
         "signals": [{"node": node(f"t{at}"), "name": f"t{at}"} for at in range(tags)],
         "state": {"node": node("State")},
         "handshakes": [{"name": "cycle", "trigger": node("Done"), "operation": node("Op"), "readings": {"leak": node("Leak")}, "timeout": "1s"}],
@@ -140,7 +140,7 @@ class MachineThread:
     def __init__(self, machine: CountingMachine, every: float = 0.02, cycle_every: float = 0.25) -> None:
         self.machine, self._every, self._cycle_every = machine, every, cycle_every
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="machine", daemon=True)
-        self._up, self._writing, self._end = threading.Event(), threading.Event(), threading.Event()
+        self._up, self._writing, self._resting, self._end = (threading.Event() for _ in range(4))
 
     def __enter__(self) -> MachineThread:
         self._thread.start()
@@ -156,8 +156,10 @@ class MachineThread:
         self._writing.set()
 
     def rest(self) -> None:
-        """Write no more."""
+        """Write no more; what is just being written is done when this returns."""
         self._writing.clear()
+        self._resting.clear()
+        assert self._resting.wait(120), "the machine did not come to rest"
 
     async def _live(self) -> None:
         await self.machine.start()
@@ -169,5 +171,7 @@ class MachineThread:
                 if time.monotonic() >= cycle_at:
                     cycle_at = time.monotonic() + self._cycle_every
                     await self.machine.cycle()
+            else:
+                self._resting.set()
             await asyncio.sleep(self._every)
         await self.machine.stop()

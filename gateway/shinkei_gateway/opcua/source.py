@@ -170,7 +170,9 @@ class OpcuaMachine:
         ends: set[asyncio.Future[Any]] = {session.lost, ended, publishing}
         try:
             while not session.lost.done() and not stop.is_set() and not publishing.done():
+                began = time.monotonic()
                 await asyncio.wait(ends, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+                self._stood_still(time.monotonic() - began - TICK_S)
                 loop.pump()
                 await self._handshakes(session)
                 await self._listen(session)
@@ -182,6 +184,11 @@ class OpcuaMachine:
         if not publishing.cancelled() and (error := publishing.exception()) is not None:
             raise error
         return session.lost.result() if session.lost.done() else "ended"
+
+    def _stood_still(self, seconds: float) -> None:
+        """It was us who did not listen for so long (a virtual machine that was moved or saved): no silence of the server's."""
+        if seconds > TICK_S:
+            self._heard = min(self._heard + seconds, time.monotonic())
 
     async def _listen(self, session: Session) -> None:
         """A server that says nothing for longer than a keep-alive is asked; one that answers but does not publish is left.
