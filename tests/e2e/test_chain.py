@@ -44,6 +44,7 @@ def run(chain: Chain) -> Iterator[Chain]:
 
 def everything_arrived(chain: Chain) -> None:
     chain.played(LENGTH_S / SPEED + 90)
+    chain.arrived()
     said, done = told(chain.folder)
     kept, operations = recorded(chain)
     assert len(said) >= 20

@@ -28,6 +28,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     try:
         made.start()
         made.played(LENGTH_S / SPEED + 120)
+        made.arrived()
         yield made
     finally:
         made.stop()

@@ -18,6 +18,7 @@ from shinkei_store.embedded import EmbeddedPostgres
 from shinkei_store.pool import connect, database_folder
 from tests.support.core_gateway import CoreGateway
 from tests.support.parts import PartProcess
+from tests.support.store import left_by
 from tests.support.waiting import eventually
 
 MACHINES = [f"M{n}" for n in range(5)]
@@ -141,6 +142,7 @@ def test_a_database_restored_from_yesterday_is_filled_again(chain: Chain, rng: r
         chain.say(10)
     eventually(lambda: chain.gateway.backlog() == 0, 30)
     chain.store.kill()
+    left_by(chain.database.dsn(), "store")
     with psycopg.connect(chain.database.dsn()) as conn:
         for table in tables:
             conn.execute(f"delete from {table}")

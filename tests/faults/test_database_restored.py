@@ -16,6 +16,7 @@ from shinkei_events.topics import PRODUCTION, QUARANTINE, SIGNALS
 from shinkei_store.pool import connect
 from tests.faults.test_gateway_log import MACHINES, Plant
 from tests.support.kafka import KafkaNode
+from tests.support.store import left_by
 from tests.support.waiting import eventually
 
 TABLES = ("frame", "reading", "event_raw", "state_change", "watermark", "fence", "event_raw_end")
@@ -45,6 +46,7 @@ def test_a_database_restored_from_an_older_backup_is_filled_again(
         ending.callback(plant.stop)
         plant.start()
         plant.store.kill()
+        left_by(postgres, "store")
         with psycopg.connect(postgres, options=SEARCH) as conn:
             for table in TABLES:
                 conn.execute(f"create table backup_{table} as select * from {table}")
@@ -53,6 +55,7 @@ def test_a_database_restored_from_an_older_backup_is_filled_again(
         eventually(lambda: plant.recorded() > said + 500, 60)
         plant.rest()
         plant.store.kill()
+        left_by(postgres, "store")
         with psycopg.connect(postgres, options=SEARCH) as conn:
             for table in TABLES:
                 conn.execute(f"delete from {table}")

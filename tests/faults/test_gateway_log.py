@@ -92,7 +92,7 @@ class Plant:
         """Wait until ``counter`` of every machine is on the log, with all numbers before it."""
         streams = [self.gateway.intake.stream(machine, "signals") for machine in MACHINES]
         try:
-            reader.read(lambda seen: all(seen.expected(stream) > counter for stream in streams), patient(LIVE_AGAIN_S))
+            reader.read(lambda seen: all(seen.expected(stream) > counter for stream in streams), LIVE_AGAIN_S)
             assert reader.holes == {}
         finally:
             reader.close()

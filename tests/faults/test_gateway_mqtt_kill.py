@@ -57,7 +57,8 @@ class Device(threading.Thread):
         if self.is_alive():
             self.join()
         for info in self._sent:
-            info.wait_for_publish(30)
+            info.wait_for_publish(120)
+            assert info.is_published(), "the broker did not take the device's messages"
         self._sent.clear()
 
     def close(self) -> None:

@@ -23,10 +23,10 @@ from tests.support.fake_intake import FakeIntake
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.sizes import Sizes
-from tests.support.waiting import eventually_async
+from tests.support.waiting import eventually_async, patient
 
 EVERY_S = 0.02
-STOOD_NS = 4_000_000_000
+STOOD_NS = 7_000_000_000
 
 
 class Line:
@@ -66,7 +66,7 @@ class Line:
             finally:
                 still.set()
                 stop.set()
-                await asyncio.wait_for(running, 15)
+                await asyncio.wait_for(running, 60)
                 await self.machine.stop()
 
     def verdict(self) -> tuple[Any, list[dict[str, Any]], list[Any]]:
@@ -163,7 +163,7 @@ def test_a_state_that_stood_for_long_has_a_gap_of_the_cut_alone() -> None:
     found = compare(written, arrived, gaps)
     assert (found.doubled, found.unexplained, found.missing, found.covered) == (0, [], 4, 4), arrived
     assert {tuple(gap["channels"]) for gap in gaps} == {("@state",), ("@cycle",)}
-    publishing, spare, stalled = 0.05, 1.0, 2.0
+    publishing, spare, stalled = 0.05, 1.0, 5.0
     assert all(gap["t_from"] >= heard[0] - (publishing + spare + stalled) * 1e9 for gap in gaps), (gaps, heard)
 
 
@@ -179,7 +179,7 @@ def test_a_cut_longer_than_the_queues_loses_exactly_what_the_overflow_says(sizes
 
 def test_a_server_that_keeps_few_messages_loses_only_those_and_says_so() -> None:
     """Hung, not cut: the server goes on sending into the dead connection until its publish requests are used up."""
-    line = Line(queue=5000)
+    line = Line(queue=5000, timeout="1s")
     honest_server.WAYS.kept, honest_server.WAYS.most = 1, 3
     asyncio.run(line.run(cuts([3.0], Proxy.hang)))
     found, _gaps, _ = line.verdict()
@@ -200,7 +200,7 @@ def test_a_machine_restarted_with_other_namespaces_is_there_again_within_ten_sec
             await line.machine.start()
             listening = asyncio.get_running_loop().time()
             await line.heard()
-            assert asyncio.get_running_loop().time() - listening < 10
+            assert asyncio.get_running_loop().time() - listening < patient(10)
 
     asyncio.run(line.run(test))
     found, gaps, wide = line.verdict()

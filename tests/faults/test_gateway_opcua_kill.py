@@ -41,7 +41,8 @@ def test_nothing_is_lost_or_doubled_by_kills_of_the_gateway(
 ) -> None:
     machine = CountingMachine(free_port())
     honest_server.WAYS.most = 5  # several messages a publishing interval: a kill comes between them
-    site = write_site(tmp_path, {"m1": settings(machine.url)})
+    # Room for all that comes while the gateway is started again and again, also on a machine that needs 20 s for each start.
+    site = write_site(tmp_path, {"m1": settings(machine.url, queue=20_000)})
     gateway = PartProcess("gateway", site, tmp_path)
     with MachineThread(machine) as line:
         gateway.start()

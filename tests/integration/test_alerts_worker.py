@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from shinkei_alerts import deliver
 from shinkei_alerts.deliver import Deliverer
 from shinkei_alerts.watchdog import Watchdog
 from shinkei_alerts.worker import AlarmWorker
@@ -175,7 +176,17 @@ def test_what_comes_late_waits_and_is_paged_only_if_it_still_holds(house: House,
     assert "10 min ago" in (plant.dir / "pages.jsonl").read_text()
 
 
-def test_pages_go_to_every_target_and_back_off_where_they_are_not_taken(house: House, plant: PlantFile) -> None:
+def test_pages_go_to_every_target_and_back_off_where_they_are_not_taken(
+    house: House, plant: PlantFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[tuple[float, float]] = []
+    # The first pause may be half a second: on a slow machine it would be over before anybody looks.
+
+    def pause(least: float, most: float) -> float:
+        pauses.append((least, most))
+        return 600.0
+
+    monkeypatch.setattr(deliver.random, "uniform", pause)
     house.tell(state("ABORTED", 0), state("ABORTED", 9, reason="x"))
     house.now = T0 + 20 * S
     sender = Deliverer(plant)
@@ -185,6 +196,7 @@ def test_pages_go_to_every_target_and_back_off_where_they_are_not_taken(house: H
     assert house.rows("select attempts, last_error is not null, due_at > now() from delivery where target = 'sms'") == [
         (1, True, True)
     ]
+    assert pauses == [(0.5, 2.0)]
     (line,) = (plant.dir / "pages.jsonl").read_text().splitlines()
     assert json.loads(line)["title"] == "P1 M1 aborted"
 

@@ -145,7 +145,8 @@ def test_an_answer_is_written_by_its_own_user_once_the_operation_is_durable(chec
             await machine.cycle(values=False)  # its operation's text does not come
             await eventually_async(lambda: len(told(intake)) == 3, 30)
             assert await machine.acknowledged() == 2
-            assert made.health()["answers"] == {"waiting": 0, "told": {"written": 3}, "error": ""}
+            all_told = {"waiting": 0, "told": {"written": 3}, "error": ""}
+            await eventually_async(lambda: made.health()["answers"] == all_told, 30)
         assert machine.writes == [(WRITES["name"], value) for value in (1, 1, 2)]
         operations = [draft.fields["operation_id"] for draft in intake.drafts(Operation)]
         events = [draft.fields for draft in intake.drafts(NodeWrite)]

@@ -21,7 +21,7 @@ from tests.integration.test_gateway_mqtt import TOPICS, Device, came, running, s
 from tests.support.fake_intake import FakeIntake
 from tests.support.gateway_site import write_site
 from tests.support.mosquitto import Mosquitto
-from tests.support.waiting import eventually_async
+from tests.support.waiting import eventually_async, patient
 
 pytestmark = pytest.mark.needs("mosquitto")
 SMALL = "\nsys_interval 1\nmax_queued_messages 1\nmax_inflight_messages 5\n"
@@ -67,7 +67,7 @@ def test_check_says_what_the_broker_dropped_and_leaves_nothing_behind(
         device.close()
 
     asyncio.run(absent())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patient(60)
     while "dropped 49 messages" not in (found := checked(small, tmp_path, protocol=protocol, queue="unlimited"))[1]:
         assert time.monotonic() < deadline, found
     assert found[0] == "wrong"

@@ -143,7 +143,7 @@ def secrets_shown(site: Site) -> list[str]:
         with urllib.request.urlopen(f"http://{run['http']}/{page}", timeout=30) as answer:
             found += [page] if SECRET.encode() in answer.read() else []
     files = (path for path in site.folder.rglob("*") if path.is_file() and path.name != "broker.pw")
-    found += [str(path) for path in files if SECRET.encode() in path.read_bytes()]
+    found += [str(path) for path in files if SECRET.encode() in content(path)]
     in_clear = site.config.read_text().replace("file:broker.pw", SECRET)
     for wrong in (in_clear, in_clear.replace("mqtt://", f"mqtt://gw:{SECRET}@")):
         site.config.write_text(wrong)
@@ -151,6 +151,14 @@ def secrets_shown(site: Site) -> list[str]:
         assert code == 2
         found += [text] if SECRET in str(text) else []
     return found
+
+
+def content(path: Path) -> bytes:
+    """What is in a file; nothing when it has just gone (a part renames and deletes files while it runs)."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def fix_mapping(site: Site, record: str, editor: str) -> tuple[int, str]:

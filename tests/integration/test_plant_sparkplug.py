@@ -49,6 +49,15 @@ def heard(intake: FakeIntake, history: bool) -> set[tuple[str, int, Any]]:
     return found
 
 
+async def quiet(intake: FakeIntake, looks: int = 10) -> None:
+    """Return when nothing came between ``looks`` looks, 0.1 s apart: nothing tells a host that no more history comes."""
+    seen, same = -1, 0
+    while same < looks:
+        await asyncio.sleep(0.1)
+        now = len(intake.batches)
+        same, seen = (same + 1 if now == seen else 0), now
+
+
 def said(folder: Path) -> set[tuple[str, int, Any]]:
     return {(line["signal"], line["t"], line["v"]) for line in ledger.read(folder / "ledger") if "signal" in line}
 
@@ -70,21 +79,25 @@ def test_the_gateway_hears_the_ledger(program: str | None, tmp_path: Path) -> No
 
 
 def _hears_the_ledger(url: str, tmp_path: Path) -> None:
+    def operations() -> list[int]:
+        return [line["t"] for line in ledger.read(tmp_path / "ledger") if "operation" in line]
+
     async def test() -> None:
         intake, stop = FakeIntake(), asyncio.Event()
         host = source(tmp_path, url, intake)
         task = asyncio.create_task(host.run(stop))
         with running(plant(tmp_path, url, 150.0), tmp_path):
             await eventually_async(lambda: detail(tmp_path, "done"), 60)
-            await eventually_async(lambda: len(intake.readings()) >= len(said(tmp_path)), 30)
+            # A value that nobody knows is a reading too, and operations are told beside the values: all are waited for.
+            await eventually_async(lambda: said(tmp_path) <= heard(intake, history=False), 30)
+            await eventually_async(lambda: len(intake.drafts(Operation)) >= len(operations()), 30)
         stop.set()
         await asyncio.wait_for(task, 60)
         signals = {one for one in heard(intake, history=False) if one[0] != "@operation"}
         assert signals == said(tmp_path)
         live = [reading for reading in intake.readings() if reading.status == 0]
         assert len(live) == len(signals) > 400
-        operations = [line for line in ledger.read(tmp_path / "ledger") if "operation" in line]
-        assert [draft.time for draft in intake.drafts(Operation)] == [line["t"] for line in operations]
+        assert [draft.time for draft in intake.drafts(Operation)] == operations()
         assert intake.gaps() == []
 
     asyncio.run(test())
@@ -104,6 +117,7 @@ def test_what_happened_while_the_host_was_away_follows_as_history(mosquitto: Mos
             await eventually_async(lambda: detail(tmp_path, "done"), 60)
             everything = said(tmp_path)
             await eventually_async(lambda: max(one[1] for one in everything) in {r.time for r in intake.readings()}, 30)
+            await quiet(intake)  # what waited at the device may come after what is of now
             again.set()
             await asyncio.wait_for(task, 60)
         live, past = heard(intake, history=False), heard(intake, history=True)

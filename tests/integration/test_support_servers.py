@@ -162,7 +162,9 @@ def publish(broker: Mosquitto, count: int) -> None:
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for number in range(count):
-        client.publish("line/op10", str(number).encode(), qos=1).wait_for_publish(10)
+        sent = client.publish("line/op10", str(number).encode(), qos=1)
+        sent.wait_for_publish(120)
+        assert sent.is_published()
     client.disconnect()
     client.loop_stop()
 

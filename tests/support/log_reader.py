@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from shinkei_events.kafka import LogAddress
 from shinkei_events.model.frame import Frame
 from shinkei_events.topics import PRODUCTION, QUARANTINE, SIGNALS
 from shinkei_events.watermark import Hole, Repeat, Watermarks, judge
+from tests.support.waiting import eventually
 
 
 class LogReader:
@@ -35,14 +35,21 @@ class LogReader:
     def close(self) -> None:
         self._consumer.close()
 
-    def read(self, until: Callable[[LogReader], object], timeout: float = 120.0) -> None:
-        """Take what comes until ``until`` is true."""
-        deadline = time.monotonic() + timeout
-        while not until(self):
-            assert time.monotonic() < deadline, "the log never showed what was waited for"
-            for message in kafka.consume_batch(self._consumer, 500, 0.2):
-                if message.error() is None:
-                    self._take(open_record(message.headers(), message.value()).event)  # type: ignore[arg-type]
+    def read(self, until: Callable[[LogReader], object], timeout: float = 60.0) -> None:
+        """Take what comes until ``until`` is true. It is of what was read so far: values, events and what is refused are three topics."""
+
+        def so() -> bool:
+            if until(self):
+                return True
+            self._take_some()
+            return False
+
+        eventually(so, timeout, every=0.0, about=until)
+
+    def _take_some(self) -> None:
+        for message in kafka.consume_batch(self._consumer, 500, 0.2):
+            if message.error() is None:
+                self._take(open_record(message.headers(), message.value()).event)  # type: ignore[arg-type]
 
     def expected(self, stream: StreamId) -> int:
         """The number that comes next in ``stream``."""

@@ -74,6 +74,13 @@ class Edge:
             self._send(*message)
             self._send(*message)
 
+    def settle(self) -> None:
+        """Everything said so far has come to the broker and gone on from there."""
+        assert self._client is not None
+        marker = self._client.publish("tests/marker", b"", 1)  # see `_on_connect`
+        marker.wait_for_publish(120)
+        assert marker.is_published(), "the broker did not answer the edge node"
+
     def unheard(self, numbers: int) -> None:
         """Measured while the node has no session: never said."""
         for _ in range(numbers):

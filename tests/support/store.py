@@ -18,6 +18,7 @@ from shinkei_store.migrate import migrate
 from shinkei_store.pool import connect
 from shinkei_store.recorder import Accepted, Recorder
 from shinkei_store.writer import Writer
+from tests.support.waiting import eventually
 
 EPOCH = "018bcfe5-6800-7002-ab54-a98ceb1f0ad2"
 T0 = 1_700_000_000_000_000_000
@@ -61,6 +62,13 @@ def record(plant: PlantFile, said: Iterable[tuple[str, Any]]) -> None:
         writer.write([one for one in taken if isinstance(one, Accepted)])
         writer.finish()
         conn.commit()
+
+
+def left_by(dsn: str, part: str) -> None:
+    """Wait until no session of a part that was killed is at work in the database: its last transaction may still be committed."""
+    sql = "select count(*) from pg_stat_activity where datname = current_database() and application_name like %s"
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        eventually(lambda: one(conn, sql, f"shinkei {part}%") == 0, 30)
 
 
 def owner_of(dsn: str) -> Connection[Any]:

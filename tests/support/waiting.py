@@ -22,15 +22,20 @@ def patient(seconds: float) -> float:
     return seconds * PATIENCE
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 10.0, every: float = 0.02) -> T:
-    """Return the first true value of ``predicate``; AssertionError when `patient` of ``timeout`` seconds pass without one."""
+def eventually(
+    predicate: Callable[[], T], timeout: float = 10.0, every: float = 0.02, about: Callable[..., object] | None = None
+) -> T:
+    """Return the first true value of ``predicate``; AssertionError when `patient` of ``timeout`` seconds pass without one.
+
+    ``about``: whose text the error shows, when it is another's.
+    """
     deadline = time.monotonic() + patient(timeout)
     while True:
         found = predicate()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(_not_so(predicate, timeout, found))
+            raise AssertionError(_not_so(about or predicate, timeout, found))
         time.sleep(every)
 
 
