@@ -18,6 +18,7 @@ from shinkei_events.model.machine import MachineStateChanged
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.settings import strict
 from shinkei_gateway.intake import Reading
+from shinkei_gateway.mqtt import wire
 from shinkei_gateway.mqtt.connection import LARGEST_PACKET
 from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.mqtt.source import MqttDevices
@@ -25,6 +26,7 @@ from shinkei_plant.broker import Broker
 from tests.support.completeness import compare
 from tests.support.fake_intake import FakeIntake
 from tests.support.mosquitto import Mosquitto
+from tests.support.mqtt_scribe import Scribe
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually, eventually_async
@@ -226,6 +228,40 @@ def test_what_may_be_a_repeat_is_kept_and_marked_and_with_qos_2_it_is_known(
         assert len(intake.readings("level")) == kept
         marked = [item for batch in intake.batches if batch.maybe_again for item in batch.items]
         assert (len(marked), intake.books["duplicate"]) == (kept - 3, 6 - kept)
+
+    asyncio.run(test())
+
+
+def test_a_packet_identifier_of_qos_2_is_given_back_only_when_that_is_durable() -> None:
+    """Else a kill -9 in between would find it still taken, and the broker's next message under it, with the same bytes, a repeat."""
+    topics = [{"filter": "raw/#", "as": "signal", "machine": "M", "signal": "{1}"}]
+
+    async def test() -> None:
+        intake, scribe = FakeIntake(), Scribe(is_5=False, session_present=True)
+        port = await scribe.start()
+        task = asyncio.create_task(source(port, intake, topics=topics, qos=2).run(asyncio.Event()))
+        await eventually_async(lambda: scribe.of(wire.SUBSCRIBE), 60)
+        scribe.say("raw/level", b"7", 2, 5)
+        await eventually_async(lambda: scribe.of(wire.PUBREC), 60)
+        intake.hold = True
+        scribe.release(5)
+        await eventually_async(lambda: intake.waiting >= 1, 60)
+        assert scribe.of(wire.PUBCOMP) == []
+        intake.release()
+        await eventually_async(lambda: scribe.of(wire.PUBCOMP), 60)
+        assert intake.resume("src")["unreleased"] == {}
+        task.cancel()  # kill -9
+        await asyncio.gather(task, return_exceptions=True)
+        intake.hold = False
+        scribe.packets.clear()
+        again = asyncio.create_task(source(port, intake, topics=topics, qos=2).run(asyncio.Event()))
+        await eventually_async(lambda: scribe.of(wire.CONNECT), 60)
+        scribe.say("raw/level", b"7", 2, 5)
+        await eventually_async(lambda: scribe.of(wire.PUBREC), 60)
+        assert len(intake.readings("level")) == 2
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+        await scribe.stop()
 
     asyncio.run(test())
 

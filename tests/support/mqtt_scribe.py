@@ -36,16 +36,17 @@ class Published(NamedTuple):
 
 
 class Scribe:
-    """A broker for one client: grants and confirms everything, keeps the packets. ``connack``: properties of its CONNACK (MQTT 5).
+    """A broker for one client (the first that comes): grants and confirms everything, keeps the packets. ``connack``: properties of its CONNACK (MQTT 5).
 
-    ``is_confirming`` False: it takes PUBLISH packets and says nothing; `confirm` makes up for it.
+    ``is_confirming`` False: it takes PUBLISH packets and says nothing; `confirm` makes up for it. ``session_present``: it says that it knows the client.
     """
 
-    def __init__(self, is_5: bool, connack: bytes = b"") -> None:
-        self.is_5, self._connack = is_5, connack
+    def __init__(self, is_5: bool, connack: bytes = b"", *, session_present: bool = False) -> None:
+        self.is_5, self._connack, self._present = is_5, connack, session_present
         self.is_confirming = True
         self.packets: list[Packet] = []
         self.connections = 0
+        self._client = b""
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -72,18 +73,30 @@ class Scribe:
         assert self._writer is not None
         self._writer.write(_framed(wire.PUBACK << 4, mid.to_bytes(2, "big")))
 
+    def release(self, mid: int) -> None:
+        """A PUBREL."""
+        assert self._writer is not None
+        self._writer.write(_framed(wire.PUBREL << 4 | 2, mid.to_bytes(2, "big")))
+
     def mid(self, publish: Packet) -> int:
         """Of a PUBLISH with QoS 1 or 2."""
         at = 2 + int.from_bytes(publish.body[:2], "big")
         return int.from_bytes(publish.body[at : at + 2], "big")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer, data = writer, b""
-        self.connections += 1
+        data = b""
         while chunk := await reader.read(65_536):
             data += chunk
             while (head := read_variable(data, 1, len(data))) is not None and len(data) >= sum(head):
                 packet, data = Packet(data[0], data[head[1] : sum(head)]), data[sum(head) :]
+                if packet.kind == wire.CONNECT:
+                    name = self._fields(packet, 1)[0]
+                    self._client = self._client or name
+                    if name != self._client:  # a source's second connection, which looks at $SYS
+                        writer.close()
+                        return
+                    self._writer = writer
+                    self.connections += 1
                 self.packets.append(packet)
                 writer.write(self._answer(packet))
         writer.close()
@@ -92,7 +105,7 @@ class Scribe:
         nothing = b"\0" if self.is_5 else b""
         if packet.kind == wire.CONNECT:
             properties = bytes([len(self._connack)]) + self._connack if self.is_5 else b""
-            return _framed(wire.CONNACK << 4, b"\0\0" + properties)
+            return _framed(wire.CONNACK << 4, bytes([self._present, 0]) + properties)
         if packet.kind == wire.SUBSCRIBE:
             granted = bytes(options & 3 for _, options in self.filters(packet))
             return _framed(wire.SUBACK << 4, packet.body[:2] + nothing + granted)
@@ -124,19 +137,24 @@ class Scribe:
         return Published(topic, packet.body[at + (2 if qos else 0) + self.is_5 :], qos, packet.first & 1 == 1)
 
     def will(self, connect: Packet) -> Published:
+        _, topic, payload = self._fields(connect, 3)
+        flags = connect.body[7]
+        return Published(topic.decode(), payload, flags >> 3 & 3, flags & 0x20 != 0)
+
+    def _fields(self, connect: Packet, count: int) -> list[bytes]:
+        """Client id, will topic (after its properties), will payload: as many as ``count``."""
         at = 10
         if self.is_5:
             head = read_variable(connect.body, at, len(connect.body))
             assert head is not None
             at = sum(head)
         fields = []
-        for at_properties in (False, True, False):  # client id, will topic (after its properties), will payload
+        for at_properties in (False, True, False)[:count]:
             at += self.is_5 and at_properties
             size = int.from_bytes(connect.body[at : at + 2], "big")
             fields.append(connect.body[at + 2 : at + 2 + size])
             at += 2 + size
-        flags = connect.body[7]
-        return Published(fields[1].decode(), fields[2], flags >> 3 & 3, flags & 0x20 != 0)
+        return fields
 
 
 def _framed(first: int, body: bytes) -> bytes:

@@ -153,6 +153,9 @@ class PahoConnection:
         """See `Connection`: paho tells nothing of it."""
         return Settled()
 
+    def complete(self, mids: Sequence[int]) -> None:
+        """See `Connection`: paho has done it already."""
+
     async def close(self) -> None:
         """See `Connection`."""
         self._fail("closed")

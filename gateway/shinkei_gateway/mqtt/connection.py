@@ -120,7 +120,7 @@ class Connection(Protocol):
         """Done when the broker says so; messages under way may still come. Raises `NotConnected`."""
 
     async def take(self, most: int, wait: float) -> list[Message]:
-        """Up to ``most`` messages in the order received; none when ``wait`` seconds pass without or the connection is lost."""
+        """Up to ``most`` messages in the order received; none when ``wait`` seconds pass without, something is `settled`, or it is lost."""
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Only for what is durable, in the order received, all messages that were taken. Never blocks, never raises."""
@@ -129,6 +129,12 @@ class Connection(Protocol):
         """What the broker has confirmed since the last call, of what was acknowledged on this connection and counted in its order.
 
         A PINGRESP proves every acknowledgement before its PINGREQ (one byte stream, one order), a PUBREL that of its message.
+        """
+
+    def complete(self, mids: Sequence[int]) -> None:
+        """These `released` packet identifiers are forgotten, and that is durable: the broker may use them again (PUBCOMP). Never blocks.
+
+        Sent before, a crash would find them still known, and take another message with the same bytes for the one before.
         """
 
     async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:

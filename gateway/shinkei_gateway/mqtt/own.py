@@ -131,6 +131,11 @@ class OwnConnection(asyncio.Protocol):
         released, self._released = self._released, []
         return Settled(self._pulse.settled(), released)
 
+    def complete(self, mids: Sequence[int]) -> None:
+        """See `Connection`."""
+        if mids and not self.lost.done():
+            self._write(b"".join(wire.answer(wire.PUBCOMP, mid) for mid in mids))
+
     async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:
         """See `Connection`."""
         wire.check_publish(self._limits, topic, payload, qos, retain=retain)
@@ -224,9 +229,10 @@ class OwnConnection(asyncio.Protocol):
         elif kind == wire.PINGRESP:
             self._pulse.answered()
         elif kind == wire.PUBREL:
-            # Its message is durable: PUBREC went out after that, and nothing but PUBREC brings a PUBREL.
-            self._write(wire.answer(wire.PUBCOMP, answer.mid))
+            # Its message is durable: PUBREC went out after that, and nothing but PUBREC brings a PUBREL. `complete` answers it.
             self._released.append(answer.mid)
+            if self._wake is not None:
+                _done(self._wake)
         elif kind == wire.DISCONNECT:
             self._fail(ended(answer.codes, answer.found.get(REASON_STRING, ""), answer.found.get(SERVER_REFERENCE, "")))
         else:

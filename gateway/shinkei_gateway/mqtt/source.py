@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,13 @@ class MqttDevices:
                 await wait_room(self._taker)
                 await self._blocked()
             messages = await connection.take(BATCH, TICK_S)
+            released = connection.settled().released
+            self._memory.released(released)
             if messages:
-                await self._take(connection, messages)
+                await self._take(connection, messages, released)
+            elif released:
+                nothing = self._taker.put(Batch(self.name, [], self._memory.state()))
+                await self._written(nothing, connection, [], released)
             elif connection.lost.done():
                 return connection.lost.result()
             self._keep_alive()
@@ -194,10 +199,9 @@ class MqttDevices:
                 await self._own(self._memory.back(self._clock()))
         return "ended"
 
-    async def _take(self, connection: Connection, messages: list[Message]) -> None:
+    async def _take(self, connection: Connection, messages: list[Message], released: Sequence[int]) -> None:
         """Hand over; acknowledged when durable, in order, while the next batches are taken already."""
         memory = self._memory
-        memory.released(connection.settled().released)
         items: list[Reading | Draft] = []
         unsure: list[Reading | Draft] = []
         copies = unsure_copies = repeats = 0
@@ -234,7 +238,12 @@ class MqttDevices:
         if unsure:
             self._taker.put(Batch(self.name, unsure, maybe_again=True), own=unsure_copies)
         written = self._taker.put(Batch(self.name, items, memory.state()), own=copies + len(skews), duplicate=repeats)
-        written.add_done_callback(lambda future: _acknowledge(future, connection, messages))
+        await self._written(written, connection, messages, released)
+
+    async def _written(
+        self, written: asyncio.Future[None], connection: Connection, messages: list[Message], released: Sequence[int]
+    ) -> None:
+        written.add_done_callback(lambda future: _acknowledge(future, connection, messages, released))
         self._writing.append(written)
         await self._bound()
 
@@ -322,9 +331,12 @@ class MqttDevices:
             self._taker.put(Batch(self.name, items, self._memory.state()), own=len(items))
 
 
-def _acknowledge(written: asyncio.Future[None], connection: Connection, messages: list[Message]) -> None:
+def _acknowledge(
+    written: asyncio.Future[None], connection: Connection, messages: list[Message], released: Sequence[int]
+) -> None:
     if not written.cancelled() and written.exception() is None:
         connection.acknowledge(messages)
+        connection.complete(released)
 
 
 def _is_timed(items: list[Reading | Draft]) -> bool:
