@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from shinkei_events.errors import Full
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.disk import FolderDisk
-from shinkei_gateway.spool.segment import Entry
+from shinkei_gateway.spool.segment import Entry, encode_batch, read_batch
 from shinkei_gateway.spool.spool import Opening, Spool, open_spool
 from tests.support.waiting import eventually
 
@@ -167,3 +168,15 @@ def test_a_new_epoch_on_demand(tmp_path: Path) -> None:
     commit.stop()
     assert spool.epoch != old
     assert spool.next_number(f"{spool.epoch}/OP10/signals") == 1
+
+
+def test_spools_of_one_process_do_not_mix_what_they_write() -> None:
+    def batches(tag: int) -> list[bool]:
+        payloads = [bytes([tag]) * 2_000 for _ in range(20)]
+        entries = [Entry("e/M/signals", 1, 1, "t", 2_000)] * 20
+        made = (encode_batch(entries, payloads, {"src": bytes([tag]) * 500}) for _ in range(300))
+        read = (read_batch(lambda at, size, data=data: data[at : at + size], 0, len(data)) for data in made)  # type: ignore[misc]
+        return [batch is not None and batch.payloads() == payloads for batch in read]
+
+    with ThreadPoolExecutor(3) as threads:
+        assert all(all(found) for found in threads.map(batches, range(3)))
