@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from operator import itemgetter
 
 import msgspec
 
 from shinkei_events.frames import runs_of
 from shinkei_events.identity import StreamId
-from shinkei_events.model.frame import Context, Frame
+from shinkei_events.model.frame import GOOD, Context, Frame
 from shinkei_events.model.machine import MachineStateChanged, SetupChanged
-from shinkei_gateway.offered import Draft, Reading
+from shinkei_gateway.offered import Draft, Reading, ReadingColumns
 
 EARLIEST_NS = 7 * 86_400 * 10**9
 LATEST_NS = 3_600 * 10**9
 _TIME, _RECEIVED = itemgetter(Reading._fields.index("time")), itemgetter(Reading._fields.index("received"))
 
 
-def in_order(items: list[Reading | Draft]) -> list[Reading | Draft]:
+def in_order(items: Sequence[Reading | Draft]) -> Sequence[Reading | Draft]:
     """By source time (by arrival when that is out of the window); at one instant: context, readings, then what happened."""
+    if isinstance(items, ReadingColumns):
+        return _columns_in_order(items)
     if set(map(type, items)) == {Reading} and _are_within([*map(_TIME, items)], [*map(_RECEIVED, items)]):
         return sorted(items, key=_TIME)  # the hot path: no call of ours a value
     return sorted(items, key=_order)
+
+
+def _columns_in_order(items: ReadingColumns) -> Sequence[Reading | Draft]:
+    times = items.times
+    if not _are_within(times, (items.received,)):
+        return sorted(items, key=_order)
+    if sorted(times) == list(times):
+        return items
+    return items.picked(sorted(range(len(times)), key=times.__getitem__))
 
 
 def _order(item: Reading | Draft) -> tuple[int, int]:
@@ -43,21 +55,28 @@ def context_after(context: Context, item: Draft) -> Context:
     return context
 
 
-def columns(stream: StreamId, first: int, run: list[Reading], context: Context, windowed: bool) -> Frame:
+def columns(stream: StreamId, first: int, run: Sequence[Reading], context: Context, windowed: bool) -> Frame:
     """A frame of ``run`` (not empty). ``windowed``: source times out of the window are flagged as late."""
-    _, channels, times, values, statuses, received, servers = zip(*run, strict=True)
+    if isinstance(run, ReadingColumns):
+        channels, times, values, servers = run.channels, run.times, run.values, run.servers
+        received: Sequence[int] = (run.received,)
+        status_runs, received_runs = [(len(run), GOOD)], [(len(run), run.received)]
+    else:
+        _, channels, times, values, statuses, received, told = zip(*run, strict=True)
+        servers = None if told.count(None) == len(run) else told
+        status_runs, received_runs = runs_of(statuses), runs_of(received)
     places = {name: at for at, name in enumerate(dict.fromkeys(channels))}
     t0 = times[0]
     dt = [time - t0 for time in times]
-    server = dt
-    if servers.count(None) != len(run):
+    server = None
+    if servers is not None:
         server = [(told if told is not None else time) - t0 for told, time in zip(servers, times, strict=True)]
     late = []
     if windowed and not _are_within(times, received):
-        late = [at for at, pair in enumerate(zip(times, received, strict=True)) if not _is_within(*pair)]
+        late = [at for at, pair in enumerate(zip(times, cycle(received))) if not _is_within(*pair)]
     return Frame(
         stream, first, t0, context, list(places), list(map(places.__getitem__, channels)), dt, list(values),
-        runs_of(statuses), runs_of(received), 0, server_dt=server if server != dt else None, late=late or None,
+        status_runs, received_runs, 0, server_dt=server if server != dt else None, late=late or None,
     )  # fmt: skip
 
 

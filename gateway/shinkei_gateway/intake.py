@@ -7,7 +7,7 @@ event loop calls it. Knows no protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,7 +25,7 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.clock_watch import Skews
 from shinkei_gateway.columns import columns, context_after, in_order
 from shinkei_gateway.last_values import LastValues
-from shinkei_gateway.offered import Batch, Draft, Reading, by_machine, drafts_of, gap
+from shinkei_gateway.offered import Batch, Draft, Reading, ReadingColumns, by_machine, drafts_of, gap
 from shinkei_gateway.ownership import OWNERSHIP, Ownership
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.opening import ENDING
@@ -224,17 +224,23 @@ class Intake:
             self.ownership.followed(machine, before)
             out.ownership_changed = True
 
-    def _take(self, machine: str, items: list[Reading | Draft], batch: Batch, out: Written) -> None:
+    def _take(self, machine: str, items: Sequence[Reading | Draft], batch: Batch, out: Written) -> None:
         state = self._machine(machine)
         state.last_put = self._clock()
+        if isinstance(items, ReadingColumns):
+            self._frames(machine, items, batch, out)
+            return
         for kind, group in groupby(items, type):
             run: list[Any] = list(group)
             if kind is Reading:
-                for at in range(0, len(run), MAX_VALUES):
-                    self._frame(machine, run[at : at + MAX_VALUES], batch, out)
+                self._frames(machine, run, batch, out)
             else:
                 for draft in run:
                     self._draft(draft, state, batch, out)
+
+    def _frames(self, machine: str, run: Sequence[Reading], batch: Batch, out: Written) -> None:
+        for at in range(0, len(run), MAX_VALUES):
+            self._frame(machine, run[at : at + MAX_VALUES], batch, out)
 
     def _draft(self, item: Draft, state: _Machine, batch: Batch, out: Written) -> None:
         if item.type is Gap and "id" not in item.fields:
@@ -299,7 +305,7 @@ class Intake:
         gap = batch.fills
         return gap_id(self.stream(machine, "signals"), gap.t_from, gap.t_to, gap.cause, gap.channels)
 
-    def _frame(self, machine: str, run: list[Reading], batch: Batch, out: Written) -> None:
+    def _frame(self, machine: str, run: Sequence[Reading], batch: Batch, out: Written) -> None:
         stream = self.stream(machine, "history" if batch.history else "signals")
         state = self._machine(machine)
         first = self._number(stream)

@@ -6,7 +6,7 @@ counted and not sent again; the readings themselves follow in their order. The i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -40,7 +40,7 @@ class LastValues:
         self._machines: dict[str, _Machine] = {}
         self._look_at = 0
 
-    def take(self, frame: Frame, run: list[Reading]) -> None:
+    def take(self, frame: Frame, run: Sequence[Reading]) -> None:
         """``run`` was numbered as ``frame``. Costs nothing while the machine's stream is not behind."""
         machine = self._machines.get(frame.machine)
         if machine is not None and machine.is_behind:

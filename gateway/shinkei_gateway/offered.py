@@ -5,9 +5,9 @@ Values only; numbering is the intake's. Every source makes these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from shinkei_events.identity import Kind
 from shinkei_events.model.frame import Value
@@ -24,6 +24,48 @@ class Reading(NamedTuple):
     status: int
     received: int
     server_time: int | None = None
+
+
+class ReadingColumns(Sequence[Reading]):
+    """Readings of one machine that came in one message, all Good, column by column: a fifth of the time that one object a value takes.
+
+    For who looks at each it is a sequence of `Reading`. ``servers``: None when each server time is the source time.
+    """
+
+    __slots__ = ("channels", "machine", "received", "servers", "times", "values")
+
+    def __init__(
+        self, machine: str, channels: Sequence[str], times: Sequence[int], values: Sequence[Value],
+        servers: Sequence[int | None] | None, received: int,
+    ) -> None:  # fmt: skip
+        self.machine, self.channels, self.times, self.values = machine, channels, times, values
+        self.servers, self.received = servers, received
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, at: int) -> Reading: ...
+    @overload
+    def __getitem__(self, at: slice) -> ReadingColumns: ...
+    def __getitem__(self, at: int | slice) -> Reading | ReadingColumns:
+        servers = self.servers
+        if isinstance(at, slice):
+            of_servers = servers[at] if servers is not None else None
+            return ReadingColumns(
+                self.machine, self.channels[at], self.times[at], self.values[at], of_servers, self.received
+            )
+        time, server = self.times[at], servers[at] if servers is not None else None
+        server = None if server == time else server
+        return Reading(self.machine, self.channels[at], time, self.values[at], 0, self.received, server)
+
+    def picked(self, order: Sequence[int]) -> ReadingColumns:
+        """Those at the places ``order`` (two at least), in that order."""
+        pick = itemgetter(*order)
+        servers = pick(self.servers) if self.servers is not None else None
+        return ReadingColumns(
+            self.machine, pick(self.channels), pick(self.times), pick(self.values), servers, self.received
+        )
 
 
 class Draft(NamedTuple):
@@ -53,7 +95,7 @@ class Batch(NamedTuple):
     """
 
     source: str
-    items: list[Reading | Draft]
+    items: Sequence[Reading | Draft]
     resume: Any = None
     history: bool = False
     replay_of: str | None = None
@@ -63,15 +105,19 @@ class Batch(NamedTuple):
 
 def machines_of(items: Iterable[Reading | Draft]) -> list[str]:
     """The machines, each once, in the order in which they first speak."""
+    if isinstance(items, ReadingColumns):
+        return [items.machine]
     return list(dict.fromkeys(map(itemgetter(0), items)))
 
 
 def drafts_of(items: Iterable[Reading | Draft]) -> list[Draft]:
     """The events among ``items``."""
+    if isinstance(items, ReadingColumns):
+        return []
     return [item for item in items if type(item) is Draft]
 
 
-def by_machine(items: list[Reading | Draft]) -> dict[str, list[Reading | Draft]]:
+def by_machine(items: Sequence[Reading | Draft]) -> Mapping[str, Sequence[Reading | Draft]]:
     """What each machine said, in the order given."""
     machines = machines_of(items)
     if len(machines) == 1:

@@ -10,7 +10,7 @@ from shinkei_events.identity import KINDS
 from shinkei_events.model.numbered import ClockSkew, Gap
 from shinkei_events.model.quarantine import Quarantined
 from shinkei_events.telemetry import emit
-from shinkei_gateway.intake import Batch, Draft, Intake, Reading
+from shinkei_gateway.intake import Batch, Draft, Intake
 from shinkei_gateway.offered import drafts_of, machines_of
 from shinkei_gateway.reconcile import Books, Run
 from shinkei_gateway.sending import Missing
@@ -73,7 +73,7 @@ class Taking:
     def put(self, batch: Batch, *, own: int = 0, duplicate: int = 0, offered: int = 0, replayed: int = 0,
             source: str = "") -> asyncio.Future[None]:  # fmt: skip
         """See `Taker`. ``replayed`` of the items were in quarantine before; they are booked to ``source`` (else the batch's own)."""
-        machines = machines_of(batch.items)
+        machines, drafts = machines_of(batch.items), drafts_of(batch.items)
         streams = [self._intake.stream(machine, kind) for machine in machines for kind in KINDS]
         before = [self._intake.next_number(stream) for stream in streams]
         future = self._intake.put(batch)
@@ -91,9 +91,9 @@ class Taking:
             duplicate=duplicate,
             offered=offered,
             replayed=replayed,
-            lost=sum(_lost(item) for item in batch.items),
+            lost=sum(map(_lost, drafts)),
         )
-        for draft in drafts_of(batch.items):
+        for draft in drafts:
             _tell(draft, batch.source)
         # Shielded: a source that is ended must not cancel what the spool is writing.
         return asyncio.shield(asyncio.wrap_future(future))
@@ -138,10 +138,10 @@ class Taking:
         return self._intake.ownership.is_claimed
 
 
-def _lost(item: Reading | Draft) -> int:
+def _lost(item: Draft) -> int:
     """How many values a gap says never came, at least; those that had numbers are told as such."""
-    is_lost = isinstance(item, Draft) and item.type is Gap and "id" not in item.fields
-    return int(item.fields.get("at_least", 0)) if is_lost and isinstance(item, Draft) else 0
+    is_lost = item.type is Gap and "id" not in item.fields
+    return int(item.fields.get("at_least", 0)) if is_lost else 0
 
 
 def _tell(item: Draft, source: str) -> None:

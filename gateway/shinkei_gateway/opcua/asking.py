@@ -17,8 +17,8 @@ from shinkei_events.errors import BadInput
 from shinkei_gateway.opcua import binary
 from shinkei_gateway.opcua.binary import Scope, guarded
 from shinkei_gateway.opcua.decode import decode_read_response, response_header
+from shinkei_gateway.opcua.item_columns import Item
 from shinkei_gateway.opcua.parts import in_parts
-from shinkei_gateway.opcua.runs import Item
 from shinkei_gateway.opcua.structures import Structures
 from shinkei_gateway.opcua.walk import NO_POINT
 from shinkei_gateway.quality import BAD

@@ -7,6 +7,7 @@ publish loop with the bytes of a response; does not talk to anybody.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from shinkei_events.errors import BadInput
@@ -14,7 +15,8 @@ from shinkei_events.model.frame import Value
 from shinkei_gateway.big_value import LIMIT_BYTES
 from shinkei_gateway.opcua import binary
 from shinkei_gateway.opcua.binary import Scope, guarded, nanoseconds
-from shinkei_gateway.opcua.runs import RUNS, TAILS, VALUE, Item
+from shinkei_gateway.opcua.item_columns import WORTH_IT, Item, ItemColumns
+from shinkei_gateway.opcua.runs import RUNS, TAILS, VALUE
 from shinkei_gateway.opcua.structures import Structures
 from shinkei_gateway.quality import BAD_DECODING
 
@@ -55,7 +57,7 @@ class Published(NamedTuple):
     more: bool
     results: list[int]
     service_result: int
-    values: list[Item]
+    values: Sequence[Item]
     bad: list[Undecoded]
     status_change: int | None
     events: list[tuple[int, list[Value]]]
@@ -67,7 +69,7 @@ class Message(NamedTuple):
 
     sequence: int
     publish_time: int | None
-    values: list[Item]
+    values: Sequence[Item]
     bad: list[Undecoded]
     status_change: int | None
     events: list[tuple[int, list[Value]]]
@@ -163,12 +165,14 @@ def _message(scope: Scope, data: bytes, at: int) -> tuple[Message, int]:
     values: list[Item] = []
     bad: list[Undecoded] = []
     events: list[tuple[int, list[Value]]] = []
-    status_change = None
+    status_change, columns = None, None
     for _ in range(n):
         type_id, at = binary.expanded_node_id(scope, data, at)
         encoding, at = data[at], at + 1
         body, at = binary.raw(data, at) if encoding else (b"", at)
         body = body or b""
+        if encoding == 1 and type_id == DATA_CHANGE and n == 1 and (columns := _all_alike(body)) is not None:
+            continue
         if encoding == 1 and type_id == DATA_CHANGE:
             _data_change(scope, body, values, bad)
         elif encoding == 1 and type_id == STATUS_CHANGE and len(body) >= 4:
@@ -179,10 +183,22 @@ def _message(scope: Scope, data: bytes, at: int) -> tuple[Message, int]:
             bad.append(
                 Undecoded(-1, 0, body, type_id, f"a notification of type {type_id}, encoding {encoding}, is not known")
             )
-    return Message(sequence, nanoseconds(ticks), values, bad, status_change, events), at
+    return Message(sequence, nanoseconds(ticks), columns or values, bad, status_change, events), at
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------------
+def _all_alike(data: bytes) -> ItemColumns | None:
+    """The values of a DataChangeNotification of nothing but many numbers of one type and mask; None for any other."""
+    run = RUNS.get(data[8:10])
+    if run is None:
+        return None
+    found = binary.count(data, 0)[0]
+    stop = 4 + found * run.size
+    if found < WORTH_IT or stop + 4 > len(data) or _I32.unpack_from(data, stop)[0] > 0:
+        return None
+    return run.columns(data[4:stop]) if run.length(data, 4, found) == found else None
+
+
 def _data_change(scope: Scope, data: bytes, values: list[Item], bad: list[Undecoded]) -> None:
     """A DataChangeNotification (Part 4 §7.25.2). Never raises: what cannot be read is in ``bad``."""
     left, at, window, end, before = 0, 0, 1, len(data), b""
@@ -285,5 +301,5 @@ def _field(scope: Scope, data: bytes, at: int, handle: int, fields: list[Value],
 
 
 _BARE = Scope([], Structures([]), lenient=True)
-_U32 = struct.Struct("<I")
+_U32, _I32 = struct.Struct("<I"), struct.Struct("<i")
 _MESSAGE = struct.Struct("<Iqi")

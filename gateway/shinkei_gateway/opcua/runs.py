@@ -7,14 +7,12 @@ and one precompiled `struct.Struct` unpacks the run. Only `decode` calls it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from shinkei_events.model.frame import Value
 from shinkei_gateway.opcua.binary import EPOCH_TICKS, FIRST_TICK, FIXED, LAST_TICK, nanoseconds
+from shinkei_gateway.opcua.item_columns import Item, ItemColumns
 from shinkei_gateway.quality import GOOD
 
-Item = tuple[int, Value, int, int | None, int | None]
-"""Client handle, value, status, source time and server time (ns UTC)."""
 VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO = 1, 2, 4, 8, 16, 32
 """Bits of a DataValue's mask (Part 6 §5.2.2.17)."""
 _FIRST = max(FIRST_TICK, 0)
@@ -28,6 +26,7 @@ class Run:
         self._shape = struct.Struct("<I2x" + format_ + "".join(code for bit, code in parts.items() if mask & bit))
         self.size = self._shape.size
         self._mask, self._kind = bytes([mask]), bytes([kind])
+        self._columns = [bit for bit in (_STATUS, _SOURCE, _SERVER) if mask & bit]
         self._make = _MAKERS[mask & (_STATUS | _SOURCE | _SERVER)]
 
     def length(self, data: bytes, at: int, most: int) -> int:
@@ -39,6 +38,22 @@ class Run:
     def items(self, data: bytes) -> list[Item]:
         """The values in ``data``, which is a whole number of them."""
         return self._make(self._shape, data)
+
+    def columns(self, data: bytes) -> ItemColumns:
+        """The same in columns."""
+        handles, values, *rest = zip(*self._shape.iter_unpack(data), strict=True)
+        column = dict(zip(self._columns, rest, strict=True))
+        ticks, server_ticks = column.get(_SOURCE), column.get(_SERVER)
+        times = None if ticks is None else _moments(ticks)
+        is_same = ticks is not None and ticks == server_ticks
+        servers = times if is_same else None if server_ticks is None else _moments(server_ticks)
+        return ItemColumns(handles, values, column.get(_STATUS), times, servers)
+
+
+def _moments(ticks: Sequence[int]) -> list[int | None]:
+    if min(ticks) > _FIRST and max(ticks) < LAST_TICK:
+        return [(tick - EPOCH_TICKS) * 100 for tick in ticks]
+    return [nanoseconds(tick) for tick in ticks]
 
 
 def _both(shape: struct.Struct, data: bytes) -> list[Item]:

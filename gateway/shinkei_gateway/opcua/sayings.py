@@ -15,6 +15,7 @@ from shinkei_gateway.gap import NEVER
 from shinkei_gateway.handshake import OPERATION
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft, setup_draft, state_draft
+from shinkei_gateway.offered import ReadingColumns
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.missing import Span
 from shinkei_gateway.opcua.plan import Item
@@ -34,6 +35,7 @@ class Taken:
     now: int
     sent: int | None = None
     items: list[Reading | Draft] = field(default_factory=list)
+    columns: ReadingColumns | None = None
     gaps: list[Draft] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     live: int = NEVER

@@ -17,6 +17,7 @@ from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.decode import Undecoded
 from shinkei_gateway.opcua.floors import Floors, slack
+from shinkei_gateway.opcua.item_columns import Plain, plain
 from shinkei_gateway.opcua.missing import Missing, Span, missing_of
 from shinkei_gateway.opcua.plan import EVENTS_HANDLE, Item
 from shinkei_gateway.opcua.sample import Sample
@@ -37,7 +38,7 @@ class Translated(NamedTuple):
     """
 
     gaps: list[Draft]
-    items: list[Reading | Draft]
+    items: Sequence[Reading | Draft]
     resume: dict[str, Any]
     repeats: int
     own: int
@@ -166,6 +167,8 @@ class Translator:
                     take.own += 1
                     self._say.quarantine(f"notification of type {one.type_id}", one.raw, one.error, take)
             take.gaps += [draft for one in bad if one.missing for draft in self._unplaced(one, before, take)]
+        elif (found := plain(values, self._names, self._continuity.watched, self._machine, received)) is not None:
+            self._columns(found, take)
         else:
             self._plain(values, take)
         is_back, self._is_back = self._is_back, False
@@ -178,8 +181,20 @@ class Translator:
         self._finish(take)
         return self._result(take)
 
+    def _columns(self, found: Plain, take: Taken) -> None:
+        """The hot path: a message of nothing but plain values."""
+        continuity = self._continuity
+        last, odd = continuity.last, continuity.odd
+        for handle, time in zip(found.handles, found.times, strict=True):
+            last[handle] = time
+        for handle in odd.keys() & found.handles if odd else ():
+            del odd[handle]
+        take.columns, take.live = found.readings, max(take.live, found.newest)
+        if continuity.newest is None or found.newest > continuity.newest:
+            continuity.newest = found.newest
+
     def _plain(self, values: Sequence[Told], take: Taken) -> None:
-        """The hot path, 0.4 µs a value: no calls, no look-ups but by handle."""
+        """Messages with something odd in them, 0.4 µs a plain value: no calls, no look-ups but by handle."""
         machine, received, names = self._machine, take.received, self._names.get
         continuity = self._continuity
         last, odd, live, plain = continuity.last, continuity.odd, NEVER, _PLAIN
@@ -317,7 +332,10 @@ class Translator:
         if (found := breaks(take.overflow, 0)) is not None:
             gaps.append(self._gap("overflow", found, take, channels=found.channels, at_least=len(found.channels)))
         missing = missing_of(gaps, take.unproven, take.overflow)
-        return Translated(gaps, take.items, self.resume(), take.repeats, take.own + len(gaps), take.gone, missing)
+        items: Sequence[Reading | Draft] = take.items
+        if take.columns is not None:
+            items = [*take.columns, *items] if items else take.columns
+        return Translated(gaps, items, self.resume(), take.repeats, take.own + len(gaps), take.gone, missing)
 
     def _gap(self, cause: str, found: Break, take: Taken, **more: Any) -> Draft:
         return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)
