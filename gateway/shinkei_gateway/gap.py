@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_REMEMBERED = 256
-"""Channels whose last source times fit into the resume state; of more only those of events and the newest of all are remembered."""
+"""Channels whose last source times fit into the resume state; of more only those of events are remembered, and one time for all others."""
 MAX_NAMED = 1000
 """Channels that a gap record names one by one; of more it says that all may be concerned."""
 NEVER = -(1 << 63)
+_FLOOR = "@"
+"""In a resume state; channels of events have a name behind it."""
 
 
 class Break(NamedTuple):
@@ -28,14 +30,16 @@ class Break(NamedTuple):
 class Continuity:
     """The last source time of each channel, by its place in ``channels``. ``resume``: what `state` gave before a restart, or None.
 
-    ``slack``: ns that the values of one cycle lie apart at most, for what only the newest time of all is remembered of.
+    ``slack``: ns that the values of one cycle lie apart at most, for what only one time for all is remembered of (`proved`).
     """
 
     def __init__(self, channels: Sequence[str], resume: dict[str, int] | None = None, slack: int = 0) -> None:
         self._channels = list(channels)
         known = dict(resume or {})
         newest = known.pop("", None)
-        self._floor = None if newest is None else newest - slack
+        self.slack = slack
+        self._floor: int | None = known.pop(_FLOOR, None if newest is None else newest - slack)
+        self._proven = self._floor
         self.last = [known.get(name, NEVER) for name in self._channels]
         """Source time of the last value seen, `NEVER` when there was none; the hot path writes it itself."""
         self.odd: dict[int, int] = {}
@@ -54,6 +58,15 @@ class Continuity:
     def is_settled(self) -> bool:
         """Whether every channel has proved itself, or said since when it cannot."""
         return not self._awaited
+
+    def proved(self, received: int) -> None:
+        """Everything was told that there was to tell, ``received`` then: from now on nothing older can be missing, but for `slack`.
+
+        Not of channels that still have to prove themselves: while these are few, each is remembered with what it missed before. A source time
+        that is years ahead counts for nothing.
+        """
+        if len(self._awaited) <= MAX_REMEMBERED and self.newest is not None:
+            self._proven = min(self.newest, received) - self.slack
 
     def interrupted(self) -> None:
         """Messages may be missing: from now on the first value of each channel must prove that nothing is."""
@@ -107,14 +120,26 @@ class Continuity:
         return False, since
 
     def state(self) -> dict[str, int]:
-        """For the resume state; ``""`` is the newest of all when there are too many channels."""
+        """For the resume state; ``""`` is the newest of all when there are too many channels, with the floor of those that are not named."""
         if len(self._channels) > MAX_REMEMBERED:
+            if self.newest is None:
+                return {}
             rare = {self._channels[at]: self.last[at] for at in self._events if self.last[at] != NEVER}
-            return {} if self.newest is None else rare | {"": self.newest}
+            if self._proven is not None:
+                rare[_FLOOR] = self._proven
+            return rare | self._open() | {"": self.newest}
         state = {name: time for name, time in zip(self._channels, self.last, strict=True) if time != NEVER}
-        if self._floor is not None and self.newest is not None:
-            state[""] = self.newest
+        if self._proven is not None and self._floor is not None and self.newest is not None:
+            state |= {"": self.newest, _FLOOR: self._proven} | self._open()
         return state
+
+    def _open(self) -> dict[str, int]:
+        """The signals that have to prove themselves, while they are few, with since when."""
+        if not self._awaited or len(self._awaited) > MAX_REMEMBERED:
+            return {}
+        since = {at: self.last[at] if self.last[at] != NEVER else self._floor for at in self._awaited}
+        names = self._channels
+        return {names[at]: time for at, time in since.items() if time is not None and not names[at].startswith("@")}
 
 
 def breaks(unproven: dict[str, tuple[int, int]], channels: int) -> Break | None:

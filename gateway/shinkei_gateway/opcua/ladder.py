@@ -125,13 +125,11 @@ class Ladder:
         return loop
 
     def _pace(self) -> None:
-        revised = [
-            self._nodes.monitored.revised.get(handle)
-            for handle, item in enumerate(self._items)
-            if item.role != "signal"
-        ]
-        sampling = max((one.sampling for one in revised if one is not None), default=0.0)
-        self._translator.paced(sampling, self.remembered.publishing)
+        slowest = {True: 0.0, False: 0.0}
+        for handle, one in self._nodes.monitored.revised.items():
+            is_signal = self._items[handle].role == "signal"
+            slowest[is_signal] = max(slowest[is_signal], one.sampling)
+        self._translator.paced(slowest[False], self.remembered.publishing, slowest[True])
 
     def save(self) -> None:
         """Write down what the next process needs."""

@@ -61,7 +61,8 @@ class Translator:
         self._name, self._source, self._items = name, source, items
         self._machine = source.machine
         known = resume or {}
-        spread = _SECOND + int(5 * source.publish * _SECOND)
+        slowest = max((item.sampling for item in items if item.role == "signal"), default=0.0)
+        spread = _spread(slowest, source.publish)
         self._continuity = Continuity([item.channel for item in items], known.get("last"), spread)
         self._floors = Floors(
             {handle: item.channel for handle, item in enumerate(items) if item.role != "signal"},
@@ -126,9 +127,10 @@ class Translator:
         """The node is monitored anew."""
         self._continuity.expect(handle)
 
-    def paced(self, sampling: float, publishing: float) -> None:
-        """How often (s) the server looks at what is no signal, and sends, as revised."""
+    def paced(self, sampling: float, publishing: float, signals: float = 0.0) -> None:
+        """How often (s) the server looks at what is no signal, sends, and looks at the slowest signal, as revised."""
         self._floors.pace = slack(sampling, publishing)
+        self._continuity.slack = _spread(signals, publishing)
 
     def proved(self, sent: int | None) -> None:
         """A response that was sent then left nothing behind, and none before it is missing (ns by the server's clock; None: it does not say)."""
@@ -178,6 +180,7 @@ class Translator:
             self._floors.flowed(take.live, sent)
         if is_all:
             self._floors.heard(sent)
+            self._continuity.proved(received)
         self._finish(take)
         return self._result(take)
 
@@ -339,3 +342,8 @@ class Translator:
 
     def _gap(self, cause: str, found: Break, take: Taken, **more: Any) -> Draft:
         return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)
+
+
+def _spread(sampling: float, publishing: float) -> int:
+    """ns (of s) that source times of what is told together lie apart at most: a value may be as old as its node's sampling interval."""
+    return _SECOND + int((max(0.0, sampling) + 5 * publishing) * _SECOND)
