@@ -2,7 +2,7 @@
 
 All of a node's messages but NDEATH share numbers 0 to 255 (Sparkplug 3.0, 6.4.5). Behind a missing number, messages wait for the reorder
 window; then they are given out with how many are missing before them. A number alone is ambiguous after 256 messages, so that a repeat
-is told by its content as well.
+is told by its content as well, and what is half a round behind is forgotten.
 """
 
 from __future__ import annotations
@@ -79,6 +79,10 @@ class Reorder(Generic[T]):
 
     def _next(self, number: int, message: T, digest: int, missing: int) -> Released[T]:
         self.expected = (number + 1) % MODULUS
+        for behind in range(missing + 1):
+            forgotten = (number - behind + MODULUS // 2) % MODULUS
+            self._recent.pop(forgotten, None)
+            self._given_up.discard(forgotten)
         self._recent[number] = digest
         self._given_up.discard(number)
         return Released(message, missing)
