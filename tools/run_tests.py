@@ -168,13 +168,17 @@ def test() -> list[Result]:
 
 
 def faults() -> list[Result]:
-    """All fault tests and all schedules of the protocol, at full size."""
+    """All fault tests, all schedules of the protocol and all that is fuzzed, at full size, and what takes long elsewhere."""
     full = {
         "SHINKEI_SIZE": "full",
         "SHINKEI_TEST_LONG": "1",
         "SHINKEI_SCHEDULES": os.environ.get("SHINKEI_SCHEDULES", "100000"),
     }
-    return [tier("property", ["-k", "protocol"], full), tier("faults", environment=full)]
+    return [
+        tier("property", environment=full),
+        tier("integration", ["-m", "long"], full),
+        tier("faults", environment=full),
+    ]
 
 
 def long_folder(name: str) -> list[Result]:

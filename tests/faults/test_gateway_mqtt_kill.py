@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from shinkei_events.embedded_log import EmbeddedLog
 from shinkei_events.kafka import LogAddress
 from shinkei_events.model.numbered import Gap
-from tests.support.completeness import Verdict, compare
+from tests.support.completeness import Verdict, compare, too_wide
 from tests.support.gateway_site import write_site
 from tests.support.log_reader import LogReader
 from tests.support.mosquitto import Mosquitto
@@ -85,11 +85,19 @@ def is_connected(gateway: PartProcess) -> bool:
 
 
 def compared(reader: LogReader, device: Device) -> Verdict:
-    arrived = [(at, value) for at, value, _ in reader.readings("M1", "n")]
-    gaps = [
-        {"t_from": g.t_from, "t_to": g.t_to, "channels": g.channels} for g in reader.of(Gap) if g.of.kind == "signals"
+    return compare({"n": device.written}, {"n": arrived_in(reader)}, gaps_in(reader))
+
+
+def arrived_in(reader: LogReader) -> list[tuple[int, Any]]:
+    return [(at, value) for at, value, _ in reader.readings("M1", "n")]
+
+
+def gaps_in(reader: LogReader) -> list[dict[str, Any]]:
+    return [
+        {"t_from": g.t_from, "t_to": g.t_to, "channels": g.channels, "cause": g.cause}
+        for g in reader.of(Gap)
+        if g.of.kind == "signals"
     ]
-    return compare({"n": device.written}, {"n": arrived}, gaps)
 
 
 def until_last(reader: LogReader, device: Device) -> None:
@@ -159,6 +167,7 @@ def test_a_broker_stopped_and_killed_loses_nothing_without_a_gap_record(
     until_last(reader, device)
     found = compared(reader, device)
     assert (found.missing - found.covered, found.doubled, found.unexplained) == (0, 0, [])
+    assert too_wide({"n": arrived_in(reader)}, gaps_in(reader)) == []
     assert {gap.cause for gap in reader.of(Gap)} <= {"mqtt_possible", "mqtt_session_lost"}
     gateway.stop()
     device.close()

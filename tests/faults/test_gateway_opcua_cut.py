@@ -184,7 +184,7 @@ def test_a_server_that_keeps_few_messages_loses_only_those_and_says_so() -> None
     asyncio.run(line.run(cuts([3.0], Proxy.hang)))
     found, _gaps, _ = line.verdict()
     assert (found.doubled, found.unexplained) == (0, [])
-    assert found.missing == found.covered
+    assert found.missing == found.covered > 0
 
 
 @pytest.mark.parametrize("transfer", [True, False])
@@ -205,5 +205,5 @@ def test_a_machine_restarted_with_other_namespaces_is_there_again_within_ten_sec
     asyncio.run(line.run(test))
     found, gaps, wide = line.verdict()
     assert (found.doubled, found.unexplained, wide) == (0, [], [])
-    assert found.missing == found.covered
+    assert found.missing == found.covered > 0
     assert len(gaps) >= 3
