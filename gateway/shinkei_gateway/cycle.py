@@ -9,10 +9,11 @@ import msgspec
 from shinkei_events.errors import BadInput
 from shinkei_events.identity import operation_id
 from shinkei_events.model.operation import Operation, OperationKind, QualityReading, Resources, Result, Unit, UnitType
-from shinkei_gateway.handshake import OPERATION, PRODUCT, RESOURCE, RESULT, Cycle, Taken
+from shinkei_gateway.handshake import OPERATION, PRODUCT, RESOURCE, RESULT, Cycle
 from shinkei_gateway.intake import Draft
 from shinkei_gateway.machine_json import OperationSaid, operation_draft, parse
 from shinkei_gateway.quality import BAD, BAD_NO_DATA
+from shinkei_gateway.said import Taken
 
 Side = Literal["inputs", "outputs"]
 _RESULTS: dict[str, Result] = {name: name for name in get_args(Result)} | {

@@ -4,7 +4,8 @@ Notifications group values by node, so order across nodes is not time order: onl
 it is not newer than it and newer than the edge before; what names another cycle counter never belongs. Until an edge has all its
 values it is pending (and part of the resume state); half of the timeout later (at once for what stands from cycle to cycle) the caller
 reads the missing nodes once; at the timeout the operation goes out with them unknown. The same edge seen twice is one edge, and so are
-edges closer than ``debounce``.
+edges closer than ``debounce``. An edge older than the last one is the first since the machine's clock was set back, unless a server tells
+its queue after the newest value, as some do when listening begins.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from shinkei_gateway.said import KEPT, NEVER, Said, Taken, newest
+
 OPERATION = "@operation"
 """The role of the node that holds the whole operation."""
 PRODUCT, RESULT = "@product", "@result"
 IN, OUT, RESOURCE = "@in.", "@out.", "@resource."
 """How roles of parts (with their place in the list) and of resources (with their name) begin."""
-KEPT = 64
+REPLAY_NS = 10_000_000_000
+"""After listening began anew, older edges may be told after the newest one for so long (by our clock)."""
 
 
 class Edge(NamedTuple):
@@ -29,18 +33,11 @@ class Edge(NamedTuple):
     counter: int | None
 
 
-class Taken(NamedTuple):
-    """A value of one node."""
-
-    time: int
-    value: Any
-    status: int
-
-
 class Cycle(NamedTuple):
     """A finished edge. ``values``: role to what belongs to it; ``missed``: edges between ``previous`` and this that nobody saw.
 
     ``since``: where listening was interrupted before it, since when something may be missing (source time, ns); else None.
+    ``set_back_from``: source time of the edge before it (which is no ``previous`` then) when the machine's clock was set back between them.
     """
 
     edge: Edge
@@ -49,18 +46,28 @@ class Cycle(NamedTuple):
     unknown: list[str]
     missed: int
     since: int | None = None
+    set_back_from: int | None = None
 
 
 @dataclass(slots=True)
 class _Pending:
+    """``late``: source time of the edge before one that was told after a newer one."""
+
     edge: Edge
     previous: Edge | None
     since: int
     missed: int
     initial: bool
     floor: int | None = None
+    set_back_from: int | None = None
+    late: int | None = None
     asked: set[str] = field(default_factory=set)
-    answered: set[str] = field(default_factory=set)
+    answers: dict[str, Taken] = field(default_factory=dict)
+
+    @property
+    def after(self) -> int:
+        """Source time of the edge before."""
+        return self.late if self.late is not None else self.previous.time if self.previous is not None else NEVER
 
 
 @dataclass(slots=True)
@@ -82,7 +89,9 @@ class Handshake:
     _value: Any = None
     _recent: deque[Edge] = field(default_factory=lambda: deque(maxlen=KEPT))
     _pending: deque[_Pending] = field(default_factory=deque)
-    _values: dict[str, deque[Taken]] = field(default_factory=dict)
+    _said: dict[str, Said] = field(default_factory=dict)
+    _heard: tuple[int, int] | None = None
+    """Of the trigger since listening began: the newest source time, and when (our clock) the first value came."""
 
     # ---- what happens ------------------------------------------------------------------------------------------------
     def trigger(self, time: int, value: Any, now: int, since: int | None = None) -> None:
@@ -93,38 +102,42 @@ class Handshake:
         is_counter = isinstance(value, int) and not isinstance(value, bool)
         changed = value != self._value
         initial, self._known, self._value = not self._known, True, value
+        heard, last = self._heard, self.last
+        self._heard = (time, now) if heard is None else (max(heard[0], time), heard[1])
         if not value or not (changed or initial):
             return
         edge = Edge(time, value if is_counter else None)
-        if self.last is not None and (
-            edge in self._recent or (edge.time <= self.last.time and edge.counter == self.last.counter)
+        if last is not None and (
+            edge in self._recent or (is_counter and edge.time <= last.time and edge.counter == last.counter)
         ):
             return
+        is_late = last is not None and edge.time < last.time and _is_late(edge, last, heard, now)
+        before = max((seen.time for seen in self._recent if seen.time < edge.time), default=NEVER)
         self._recent.append(edge)
-        if self.last is not None and 0 <= edge.time - self.last.time < self.debounce:
+        if last is not None and 0 <= edge.time - last.time < self.debounce:
             self.bounced += 1
-            self.last = self.last._replace(counter=edge.counter)  # its count is seen; the edge's time stays
+            self.last = last._replace(counter=edge.counter)  # its count is seen; the edge's time stays
             return
-        newest = self.last is None or edge.time >= self.last.time
-        self._pending.append(
-            _Pending(edge, self.last if newest else None, now, self._missed(edge), initial and self.last is None, since)
-        )
-        if newest:  # an older edge told late does not take the mark back: the newest, told again, would be another one
+        pending = _Pending(edge, last, now, self._missed(edge), initial and last is None, since)
+        if is_late:
+            pending.previous, pending.late = None, before
+        elif last is not None and edge.time < last.time:
+            pending.previous, pending.set_back_from = None, last.time
+        self._pending.append(pending)
+        if not is_late:  # that one does not take the mark back: the newest, told again, would be another one
             self.last = edge
 
     def value(self, role: str, time: int, value: Any, status: int) -> None:
         """A node of ``role`` has ``value`` since ``time``."""
-        kept = self._values.setdefault(role, deque(maxlen=KEPT))
-        if kept and kept[-1].time == time:
-            kept.pop()
-        kept.append(Taken(time, value, status))
+        self._said.setdefault(role, Said()).add(Taken(time, value, status))
 
     def disconnected(self) -> None:
         """Values that follow come from a new connection; the first trigger value may be an edge that was missed."""
-        self._known = False
+        self._known, self._heard = False, None
 
     def wait_again(self, now: int) -> None:
         """The machine was away, and what it said meanwhile comes now: unfinished edges wait again from ``now``."""
+        self._heard = None
         for pending in self._pending:
             pending.since = now
             pending.asked.clear()
@@ -134,23 +147,24 @@ class Handshake:
         """Edges that are complete or out of time, in order. ``now``: any monotonic ns."""
         done: list[Cycle] = []
         while self._pending:
-            head = self._pending[0]
+            head = self._head()
             found = {role: taken for role in self.roles if (taken := self._belongs(role, head)) is not None}
             missing = [role for role in self.roles if role not in found]
             is_past = head.initial and OPERATION in missing and len(self._pending) > 1
             if missing and not is_past and now - head.since < self.timeout:
                 break
             self._pending.popleft()
+            self._speak_for(head, found)
             if head.initial and OPERATION in missing:
                 continue  # the counter of a machine met for the first time: nobody promised what was before
-            done.append(Cycle(head.edge, head.previous, found, missing, head.missed, head.floor))
+            done.append(Cycle(head.edge, head.previous, found, missing, head.missed, head.floor, head.set_back_from))
         return done
 
     def to_read(self, now: int) -> list[str]:
         """Roles to read once, now, because the oldest edge has waited half its time for them, or they stand; tell by `answer`."""
         if not self._pending:
             return []
-        head = self._pending[0]
+        head = self._head()
         late = now - head.since >= self.timeout // 2
         asked = [
             role
@@ -162,9 +176,14 @@ class Handshake:
 
     def answer(self, role: str, time: int, value: Any, status: int) -> None:
         """A node was read: an old reading that the machine has not written again belongs to the edge as well."""
-        self.value(role, time, value, status)
+        if not self._pending or time <= self._pending[0].edge.time:
+            self.value(role, time, value, status)
         if self._pending:
-            self._pending[0].answered.add(role)
+            self._pending[0].answers[role] = Taken(time, value, status)
+
+    def is_open(self, role: str, time: int) -> bool:
+        """Whether the value of ``role`` of then may belong to an edge that is not finished or not seen yet."""
+        return role in self._said and self._said[role].is_open(time)
 
     @property
     def is_waiting(self) -> bool:
@@ -174,7 +193,10 @@ class Handshake:
     # ---- over a restart --------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
         """What must be durable with the values: the last edge and those not finished."""
-        pending = [[*p.edge, *(p.previous or (None, None)), p.missed, p.initial, p.floor] for p in self._pending]
+        pending = [
+            [*p.edge, *(p.previous or (None, None)), p.missed, p.initial, p.floor, p.set_back_from, p.late]
+            for p in self._pending
+        ]
         return {"last": list(self.last) if self.last else None, "pending": pending, "value": self._value}
 
     def restore(self, state: dict[str, Any], now: int) -> None:
@@ -182,9 +204,9 @@ class Handshake:
         self.last = Edge(*state["last"]) if state.get("last") else None
         self._value = state.get("value")
         self._recent.extend([] if self.last is None else [self.last])
-        for time, counter, before, before_counter, missed, initial, *floor in state.get("pending", []):
+        for time, counter, before, before_counter, missed, initial, *more in state.get("pending", []):
             previous = Edge(before, before_counter) if before is not None else None
-            self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial, *floor))
+            self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial, *more))
 
     # ---- inside ----------------------------------------------------------------------------------------------------------
     def _missed(self, edge: Edge) -> int:
@@ -192,18 +214,50 @@ class Handshake:
             return 0
         return max(0, edge.counter - self.last.counter - 1)
 
+    def _head(self) -> _Pending:
+        """The oldest edge that is not finished."""
+        head = self._pending[0]
+        if head.set_back_from is not None:
+            for said in self._said.values():
+                said.set_back(head.set_back_from, head.edge.time)
+        return head
+
+    def _speak_for(self, head: _Pending, found: dict[str, Taken]) -> None:
+        if head.late is None:
+            for role, said in self._said.items():
+                said.floor, said.given = head.edge.time, found.get(role, said.given)
+
     def _belongs(self, role: str, pending: _Pending) -> Taken | None:
-        edge, after = pending.edge, pending.previous.time if pending.previous is not None else -1
-        values: list[Taken] = list(self._values.get(role, ()))
+        edge, said = pending.edge, self._said.get(role, _NOTHING)
+        is_set_back = any(later.set_back_from is not None for later in self._pending if later is not pending)
+        values = said.before_step() if is_set_back else list(said.told)
         if role == OPERATION and edge.counter is not None:
             for taken in values:
                 if self.counter_of(taken.value) == edge.counter and not (pending.initial and taken.time > edge.time):
                     return taken  # a counter met for the first time is no edge: what comes after it belongs to the next
             values = [taken for taken in values if self.counter_of(taken.value) is None]
-        best = max((taken for taken in values if taken.time <= edge.time), key=lambda taken: taken.time, default=None)
-        if best is None or best.time > after:
+        best = newest([taken for taken in values if taken.time <= edge.time])
+        if best is not None and best.time > pending.after:
             return best
-        return best if role in pending.answered and not is_own(role) else None
+        return None if is_own(role) else _stands(said, best, pending.answers.get(role), edge.time)
+
+
+_NOTHING = Said()
+
+
+def _stands(said: Said, best: Taken | None, read: Taken | None, edge: int) -> Taken | None:
+    """What stands from an earlier cycle, once it was read: a server that stamps reads says it anew, but says what it said last."""
+    if read is None or read.time <= edge:
+        return None if read is None else best
+    last = said.stands(edge)
+    return last if last is not None and last.value == read.value else None
+
+
+def _is_late(edge: Edge, last: Edge, heard: tuple[int, int] | None, now: int) -> bool:
+    """Whether an edge older than ``last`` is one from the queue of a server that told the newest first, and not after a clock was set back."""
+    if edge.counter is not None and last.counter is not None and edge.counter > last.counter:
+        return False
+    return heard is not None and edge.time < heard[0] and now - heard[1] < REPLAY_NS
 
 
 def is_own(role: str) -> bool:

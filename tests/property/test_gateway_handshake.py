@@ -41,6 +41,49 @@ def test_every_edge_gets_its_own_values(gaps: list[int], early: list[int], sched
         assert (cycle.unknown, cycle.missed) == ([], 0)
 
 
+SECOND, HOUR = 10**9, 3600 * 10**9
+
+
+@given(
+    shifts=st.lists(st.sampled_from([0, 0, 0, -HOUR, HOUR, -HOUR // 2]), min_size=1, max_size=12),
+    groups=st.lists(st.integers(1, 3), min_size=12, max_size=12),
+    order=st.permutations(NODES),
+    counts=st.booleans(),
+    early=st.integers(0, 4),
+)
+def test_a_clock_that_is_set_mixes_no_cycles(
+    shifts: list[int], groups: list[int], order: list[str], counts: bool, early: int
+) -> None:
+    """Messages hold several cycles, grouped by node; the clock is set between any two."""
+    shake = Handshake("cycle", ROLES, 2 * SECOND)
+    start, offset, cycles = 1000 * HOUR, 0, []
+    shake.trigger(start, 0 if counts else False, 0)
+    for at, shift in enumerate(shifts, 1):
+        offset += shift
+        cycles.append((start + 10 * at * SECOND + offset, at))
+    done, told = [], 0
+    for group in groups:
+        message, now = cycles[told : told + group], (told + group) * 10 * SECOND
+        told += group
+        for node in order:
+            for edge, number in message:
+                if node != "trigger":
+                    shake.value(node, edge - early * SECOND, number, 0)
+                elif counts:
+                    shake.trigger(edge, number, now)
+                else:
+                    shake.trigger(edge, True, now)
+                    shake.trigger(edge + SECOND, False, now)
+        done += shake.finished(now)
+        done += shake.finished(now + 2 * SECOND)
+    assert [cycle.edge.time for cycle in done] == [edge for edge, _ in cycles]
+    for number, cycle in enumerate(done, 1):
+        assert {taken.value for taken in cycle.values.values()} <= {number}
+        assert (cycle.missed, bool(cycle.unknown)) == (0, len(cycle.values) < len(ROLES))
+    if all(group == 1 for group in groups) or not any(shifts):
+        assert all(cycle.unknown == [] for cycle in done)
+
+
 @given(
     times=st.lists(st.integers(1, 1000), min_size=1, max_size=40, unique=True),
     seen=st.integers(0, 40),

@@ -35,6 +35,8 @@ class CountingMachine:
         self.port, self.tags, self._padding = port, tags, padding
         self.count = 0
         self.cycles = 0
+        self.clock_off = 0
+        """ns by which the machine's clock is ahead of ours."""
         self.written: dict[str, list[tuple[int, int]]] = {f"t{at}": [] for at in range(tags)}
         self.operations: list[tuple[int, int]] = []
         self._nodes: dict[str, ua.NodeId] = {}
@@ -85,7 +87,7 @@ class CountingMachine:
     async def step(self) -> None:
         """Every tag counts on."""
         self.count += 1
-        at = micro(time.time_ns())
+        at = micro(time.time_ns() + self.clock_off)
         for name, written in self.written.items():
             await self.write(name, self.count, ua.VariantType.Int64, at)
             written.append((at, self.count))
@@ -93,7 +95,7 @@ class CountingMachine:
     async def cycle(self, *, values: bool = True) -> int:
         """A cycle is done; returns the edge's time."""
         self.cycles += 1
-        at = micro(time.time_ns())
+        at = micro(time.time_ns() + self.clock_off)
         if values:
             said = {
                 "kind": "process",

@@ -54,6 +54,7 @@ def test_what_is_allowed_new_and_awaited_may_be_written_once_durable() -> None:
         (due(value="1"), now(), "not_allowed"),
         (due(node="s=Speed"), now(), "not_allowed"),
         (due(), now(newest=2), "superseded"),
+        (due(), now(newest=-3600), "superseded"),  # the clock was set back, then came the next edge
         (due(), now(after=10.1), "late"),
         (due()._replace(since=T + 60 * S), now(after=11.0), "late"),
         (due(), now(after=9.0, skew=-2 * S), None),

@@ -10,11 +10,12 @@ from shinkei_events.errors import BadConfig
 from shinkei_events.model.operation import Operation, Resources, Unit
 from shinkei_events.settings import strict
 from shinkei_gateway.cycle import operation_of, read_operation
-from shinkei_gateway.handshake import OPERATION, Cycle, Edge, Taken
+from shinkei_gateway.handshake import OPERATION, Cycle, Edge
 from shinkei_gateway.opcua.cycles import Cycles, meaning_of
 from shinkei_gateway.opcua.plan import plan
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import HandshakeNodes, OpcuaSource, check_opcua
+from shinkei_gateway.said import Taken
 
 NODES = {
     "name": "unload", "trigger": "i=1", "kind": "assemble", "results": {"1": "pass", "2": "fail"},

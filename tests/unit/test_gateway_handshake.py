@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from shinkei_gateway.handshake import OPERATION, Cycle, Edge, Handshake
 
 TIMEOUT = 1000
@@ -251,3 +253,95 @@ def test_a_read_that_came_too_late_for_the_edge_does_not_count() -> None:
     assert shake.to_read(0) == ["@resource.tool"]
     shake.answer("@resource.tool", 201, "T2", 0)
     assert [c.unknown for c in shake.finished(TIMEOUT)] == [["@resource.tool"]]
+
+
+HOUR, STEP, S = 3600 * 10**9, 10 * 10**9, 10**9
+
+
+def clocked(counts: bool, shifts: list[int]) -> list[Cycle]:
+    """A cycle every 10 s of a machine whose clock is off by ``shifts`` (one a cycle)."""
+    shake = Handshake("cycle", ["@in.0", "leak"], 2 * S)
+    start = 1_000 * HOUR
+    shake.trigger(start, 0 if counts else False, 0)
+    done = []
+    for number, shift in enumerate(shifts, 1):
+        edge, now = start + number * STEP + shift, number * STEP
+        shake.value("@in.0", edge - S, f"SN{number}", 0)
+        shake.trigger(edge, number if counts else True, now)
+        assert shake.finished(now) == []  # the leak of the cycle before is none of this one
+        shake.value("leak", edge - S, float(number), 0)
+        done += shake.finished(now)
+        if not counts:
+            shake.trigger(edge + S, False, now + S)
+        again = Handshake("cycle", ["@in.0", "leak"], 2 * S)
+        again.restore(shake.state(), now)
+        assert (again.last, again.state()) == (shake.last, shake.state())
+    return done
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize(
+    "shifts",
+    [[0] * 3 + [-HOUR] * 5, [0] * 3 + [HOUR] * 3 + [0] * 5, [0, -HOUR, -2 * HOUR, 0, -25 * S]],
+    ids=["back", "forwards and back", "again and again"],
+)
+def test_a_machine_whose_clock_is_set_loses_no_cycle_and_mixes_none(counts: bool, shifts: list[int]) -> None:
+    done = clocked(counts, shifts)
+    assert [c.edge.time for c in done] == [1_000 * HOUR + n * STEP + s for n, s in enumerate(shifts, 1)]
+    assert [[taken.value for taken in c.values.values()] for c in done] == [
+        [f"SN{n}", float(n)] for n in range(1, len(shifts) + 1)
+    ]
+    assert [(c.unknown, c.missed) for c in done] == [([], 0)] * len(shifts)
+    backs = [at for at in range(1, len(shifts)) if shifts[at] < shifts[at - 1]]
+    assert [at for at, c in enumerate(done) if c.set_back_from is not None] == backs
+    assert [c.previous for c in done if c.set_back_from is not None] == [None] * len(backs)
+
+
+def test_what_was_said_before_the_clock_was_set_back_is_no_later_part_s() -> None:
+    """Also when the clock reaches the old time again, and also when nothing of the new part comes."""
+    shake = Handshake("cycle", ["@in.0"], TIMEOUT)
+    shake.trigger(0, 0, 0)
+    for time, count in ((9_000, 1), (4_000, 2), (8_999, 3), (10_000, 4)):
+        if count < 2:
+            shake.value("@in.0", 8_990, f"SN{count}", 0)
+        shake.trigger(time, count, count * STEP)
+        shake.finished(count * STEP)
+        found = shake.finished(count * STEP + TIMEOUT)
+        assert [c.unknown for c in found] == ([] if count == 1 else [["@in.0"]])
+
+
+def test_cycles_missed_while_the_clock_was_set_back_are_counted_once() -> None:
+    shake = handshake()
+    cycle(shake, 7, 100_000)
+    shake.finished(0)
+    shake.disconnected()
+    cycle(shake, 11, 400, now=1)
+    cycle(shake, 12, 500, now=2)
+    found = shake.finished(2)
+    assert [(c.edge.counter, c.missed, c.set_back_from) for c in found] == [(11, 3, 100_000), (12, 0, None)]
+
+
+def test_what_stands_is_read_also_when_its_time_is_from_before_the_clock_was_set_back() -> None:
+    shake = Handshake("cycle", ["@resource.tool"], TIMEOUT)
+    shake.trigger(0, 0, 0)
+    shake.value("@resource.tool", 9_000, "T1", 0)
+    shake.trigger(9_000, 1, 0)
+    assert len(shake.finished(0)) == 1
+    for time, count in ((4_000, 2), (4_100, 3)):
+        shake.trigger(time, count, STEP)
+        assert shake.to_read(STEP) == ["@resource.tool"]
+        shake.answer("@resource.tool", 9_000, "T1", 0)
+        assert [c.unknown for c in shake.finished(STEP)] == [[]]
+
+
+def test_a_server_that_stamps_what_it_reads_says_what_stands() -> None:
+    shake = Handshake("cycle", ["leak"], TIMEOUT)
+    shake.trigger(0, 0, 0)
+    shake.value("leak", 90, 0.5, 0)
+    shake.trigger(100, 1, 0)
+    assert len(shake.finished(0)) == 1
+    for count, said, unknown in ((2, 0.5, []), (3, 0.6, ["leak"])):
+        shake.trigger(count * 100, count, 0)
+        shake.to_read(TIMEOUT // 2)
+        shake.answer("leak", count * 100 + 50, said, 0)
+        assert [c.unknown for c in shake.finished(TIMEOUT)] == [unknown]

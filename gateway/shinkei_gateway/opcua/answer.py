@@ -115,7 +115,10 @@ class Open:
         """Why ``due`` must not be written ``now``, or None."""
         if writable_key(due.node, due.value) not in self._allowed:
             return Ended(due, "not_allowed", "the allow-list has no such node and value")
-        if now.newest(due.handshake) > due.edge:
+        if now.newest(due.handshake) not in (
+            0,
+            due.edge,
+        ):  # also an older one: the machine's clock may have been set back
             return Ended(due, "superseded", "the machine has raised a later edge")
         age = max(now.clock - due.since, now.clock - (due.edge - now.skew))
         if age > self._within:

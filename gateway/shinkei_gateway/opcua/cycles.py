@@ -104,7 +104,8 @@ class Cycles:
         for (name, role), values in self._raw.items():
             pending, last = states[name]["pending"], states[name]["last"]
             since = (pending[0][2] if pending else last[0] if last else None) or -1
-            kept = [list(value) for value in values if value[0] > since]
+            handshake = self._handshakes[name]
+            kept = [list(value) for value in values if value[0] > since and handshake.is_open(role, value[0])]
             if kept:
                 states[name].setdefault("values", {})[role] = kept
         return states
@@ -128,24 +129,28 @@ class Cycles:
         return operation_of(self._machine, name, cycle, received, self._meanings[name])
 
     def _gaps(self, name: str, cycle: Cycle, received: int) -> list[Draft]:
-        since = cycle.previous.time if cycle.previous else cycle.edge.time
+        edge = cycle.edge.time
+        since = cycle.previous.time if cycle.previous else edge
         if cycle.since is not None:
-            since = min(max(since, cycle.since), cycle.edge.time)
+            since = min(max(since, cycle.since), edge)
         found = []
         if cycle.missed:
             detail = f"handshake {name}: {cycle.missed} cycles passed unseen"
-            found.append(self._gap(self._cause, since, cycle, received, cycle.missed, [f"@{name}"], detail))
+            if cycle.set_back_from is not None:
+                detail += ", and the machine's clock was set back meanwhile"
+            span = (since, max(edge, cycle.set_back_from or edge))
+            found.append(self._gap(self._cause, span, received, cycle.missed, [f"@{name}"], detail))
         if cycle.unknown:
             detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
             channels = [f"@{name}.{role.lstrip('@')}" for role in cycle.unknown]
-            found.append(self._gap("handshake_incomplete", since, cycle, received, len(channels), channels, detail))
+            found.append(self._gap("handshake_incomplete", (since, edge), received, len(channels), channels, detail))
         return found
 
     def _gap(
-        self, cause: str, since: int, cycle: Cycle, received: int, count: int, channels: list[str], detail: str
+        self, cause: str, span: tuple[int, int], received: int, count: int, channels: list[str], detail: str
     ) -> Draft:
         more: dict[str, Any] = {"at_least": count, "channels": channels, "detail": detail, "kind": "production"}
-        return gap(self._machine, cause, since, cycle.edge.time, received, **more)
+        return gap(self._machine, cause, *span, received, **more)
 
 
 def meaning_of(handshake: HandshakeNodes) -> Meaning:
