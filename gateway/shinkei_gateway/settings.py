@@ -8,6 +8,7 @@ source of each protocol may say is in ``<protocol>/settings.py``.
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from shinkei_events.errors import BadConfig
 from shinkei_events.settings import Duration, Size, strict
@@ -81,6 +82,7 @@ def sources_of(settings: GatewaySettings) -> dict[str, Source]:
             check_sparkplug(source, where)
         found[name] = source
     _one_shard_a_machine(settings, found)
+    _one_name_at_a_broker(found)
     if 0 < settings.writers < (shards := len({shard_of(settings, source) for source in found.values()})):
         raise BadConfig(
             "gateway.writers", settings.writers, f"this file alone has {shards} shards; leave it out or count all"
@@ -136,6 +138,26 @@ def _one_shard_a_machine(settings: GatewaySettings, sources: dict[str, Source]) 
             if other != shard:
                 hint = f"machine {machine} is in shard {other} by source {where}: all sources of a machine sit in one shard"
                 raise BadConfig(f"gateway.sources.{name}.shard", shard, hint)
+
+
+def _one_name_at_a_broker(sources: dict[str, Source]) -> None:
+    """Raises `BadConfig` when two sources have one name at a broker: it ends the elder connection of a client id at each new one (MQTT 5, 3.1.4),
+    and keeps one STATE for a Sparkplug host id (tck-id-operational-behavior-host-application-host-id).
+    """
+    owners: dict[tuple[object, ...], str] = {}
+    for name, source in sources.items():
+        if not isinstance(source, MqttSource | SparkplugSource):
+            continue
+        at = urlsplit(source.url)
+        host_id = source.host_id if isinstance(source, SparkplugSource) else None
+        for key, value in (("client_id", source.client_id), ("host_id", host_id)):
+            other = owners.setdefault((key, at.hostname, at.port, value), name)
+            if value is not None and other != name:
+                raise BadConfig(
+                    f"gateway.sources.{name}.{key}",
+                    value,
+                    f"source {other} has it at the same broker: they would end each other",
+                )
 
 
 def _with_groups(raw: dict[str, Any], where: str) -> dict[str, Any]:

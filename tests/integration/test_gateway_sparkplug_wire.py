@@ -1,4 +1,8 @@
-"""What a host puts on the wire, packet by packet, against the specification's assertions: a broker that only writes down what it hears."""
+"""What a host puts on the wire, packet by packet, against the specification's assertions: a broker that only writes down what it hears.
+
+Of commands a host of ours sends rebirth requests alone: the assertions on other NCMD and on DCMD (`payloads-dcmd-*`, `topics-dcmd-*`,
+`operational-behavior-data-commands-dcmd-*`, `-ncmd-metric-*`) have nothing here to hold for.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +36,18 @@ class Heard(NamedTuple):
     after: int
 
 
-async def life(protocol: str) -> Heard:
-    scribe = Scribe(protocol == "5")
-    port = await scribe.start()
+def host(port: int, protocol: str) -> SparkplugHost:
     raw = {
         "type": "sparkplug", "url": f"mqtt://127.0.0.1:{port}", "client_id": "gw", "protocol": protocol, "retry": "100ms", "timeout": "20s",
         "role": "primary", "host_id": "shinkei", "group_ids": ["G"],
     }  # fmt: skip
-    made, stop, before = (
-        SparkplugHost("src", strict(raw, SparkplugSource, "x"), FakeIntake(), Path()),
-        asyncio.Event(),
-        _now(),
-    )
+    return SparkplugHost("src", strict(raw, SparkplugSource, "x"), FakeIntake(), Path())
+
+
+async def life(protocol: str) -> Heard:
+    scribe = Scribe(protocol == "5")
+    port = await scribe.start()
+    made, stop, before = host(port, protocol), asyncio.Event(), _now()
     task = asyncio.create_task(made.run(stop))
     await eventually_async(lambda: scribe.published(), 30)
     scribe.say("spBv1.0/G/NDATA/N", Payload(timestamp=_now(), seq=3).SerializeToString())
@@ -142,3 +146,32 @@ def test_tck_id_operational_behavior_host_application_death_before_the_disconnec
     assert (said.topic, said.qos, said.retain, said.state["online"]) == (STATE, 1, True, False)
     assert set(said.state) == {"online", "timestamp"}
     assert heard.cut <= said.state["timestamp"] <= heard.after
+
+
+def test_tck_id_operational_behavior_host_application_multi_server_timestamp() -> None:
+    """One host id at two servers, a source for each: a birth at every new session, with the time of that server's own will.
+
+    Also `operational-behavior-primary-application-state-with-multiple-servers-state`.
+    """
+
+    async def test() -> None:
+        scribes, stop = [Scribe(is_5=False), Scribe(is_5=False)], asyncio.Event()
+        ports = [await scribe.start() for scribe in scribes]
+        tasks = []
+        for port, scribe in zip(ports, scribes, strict=True):
+            tasks.append(asyncio.create_task(host(port, "3.1.1").run(stop)))
+            await eventually_async(lambda scribe=scribe: scribe.published(), 30)
+            await asyncio.sleep(0.01)  # another ms
+        scribes[0].drop()
+        await eventually_async(lambda: len(scribes[0].published()) == 2, 30)
+        stamps = [[one.state["timestamp"] for one in scribe.published()] for scribe in scribes]
+        wills = [[scribe.will(one).state["timestamp"] for one in scribe.of(wire.CONNECT)] for scribe in scribes]
+        assert stamps == wills
+        assert stamps[0][0] < stamps[1][0] < stamps[0][1]
+        assert (len(stamps[0]), len(stamps[1])) == (2, 1)
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        for scribe in scribes:
+            await scribe.stop()
+
+    asyncio.run(test())

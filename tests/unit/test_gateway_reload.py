@@ -167,6 +167,29 @@ def test_sources_run_in_the_shard_they_name() -> None:
     assert [address_of(fixed, shard) for shard in ("0", "a")] == ["0.0.0.0:9100", "0.0.0.0:0"]
 
 
+def test_tck_id_operational_behavior_host_application_host_id_two_sources_have_no_name_in_common_at_one_broker() -> (
+    None
+):
+    cell: dict[str, Any] = {"type": "mqtt", "url": "mqtt://x:1", "client_id": "gw", "topics": []}
+    hall: dict[str, Any] = {
+        "type": "sparkplug",
+        "url": "mqtt://x:1",
+        "client_id": "hall",
+        "role": "primary",
+        "host_id": "shinkei",
+    }
+    with pytest.raises(
+        BadConfig, match=r"gateway\.sources\.two\.client_id = 'gw': source one has it at the same broker"
+    ):
+        sources_of(gateway(one=cell, two=hall | {"client_id": "gw"}))
+    with pytest.raises(
+        BadConfig, match=r"gateway\.sources\.two\.host_id = 'shinkei': source one has it at the same broker"
+    ):
+        sources_of(gateway(one=hall, two=hall | {"client_id": "other"}))
+    # One host at several servers is what the specification asks of it (5.10): a source for each.
+    assert len(sources_of(gateway(one=hall, two=hall | {"url": "mqtt://y:1"}, three=cell | {"url": "mqtt://x:2"}))) == 3
+
+
 def test_all_sources_of_a_machine_sit_in_one_shard() -> None:
     cell = {"type": "mqtt", "url": "mqtt://x:1", "client_id": "x", "topics": [], "machines": ["P"], "shard": "b"}
     with pytest.raises(BadConfig, match=r"gateway\.sources\.cell\.shard.*machine P is in shard 0 by source one"):
@@ -197,7 +220,12 @@ def test_where_topics_name_the_machines_nobody_knows_which_are_gone() -> None:
 
     def cell(machine: str, **more: Any) -> dict[str, Any]:
         topic = {"filter": "plant/+/+", "as": "signal", "machine": machine, "signal": "{2}", "value": ""}
-        return {"type": "mqtt", "url": "mqtt://192.0.2.1:1883", "client_id": "gw", "topics": [topic]} | more
+        return {
+            "type": "mqtt",
+            "url": "mqtt://192.0.2.1:1883",
+            "client_id": machine + str(more),
+            "topics": [topic],
+        } | more
 
     found = sources_of(gateway(one=press(), any=cell("{1}"), listed=cell("{1}", machines=["Q"]), fixed=cell("R")))
     assert {name: names_all(source) for name, source in found.items()} == {

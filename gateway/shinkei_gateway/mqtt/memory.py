@@ -155,7 +155,13 @@ class Memory:
                     self._away.discard(item.machine)
 
     def gaps(self, cause: str, received: int, detail: str, *, possible: bool, since: int | None = None) -> list[Draft]:
-        """For every machine: readings and events since its last, or since ``since`` when that is earlier, are, or may be, missing."""
+        """For every machine: readings and events since its last, or since ``since`` when that is earlier, are, or may be, missing.
+
+        From the machine's last word on, not from the broker's last PINGRESP: that proves the connection and nothing of the queue. Order holds
+        among messages of a topic (MQTT 5, 4.6), not between them and a PINGRESP; a broker may answer one while messages it has already
+        confirmed to their publishers wait behind its in-flight window, in another thread or on another node of its cluster, and lose them
+        with the session. An OPC UA keep-alive is another thing: it carries the number of the next notification message.
+        """
         kinds: tuple[Kind, ...] = ("signals", "production")
         return [
             gap(
