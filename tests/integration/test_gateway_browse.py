@@ -41,6 +41,16 @@ def test_from_the_server_to_a_plant_toml_and_what_changed_since(tmp_path: Path) 
         (described,) = [row for row in json.loads(text) if row["path"] == "Press.F0.V0"]
         assert (described["unit"], described["unece"], described["low"], described["high"]) == ("°C", "CEL", 0.0, 8.5)
 
+        kept = tmp_path / "part.toml"
+        kept.write_text(f"{part.read_text()}# a person's word\n")
+
+        def write_again(*more: str) -> tuple[int, str, str, bool]:
+            said = command(*where, "--write", str(kept), *more, "--format", "csv")
+            return *said, "a person's word" in kept.read_text()
+
+        code, text, told, is_left = write_again()
+        assert (code, text, "was left as it is" in told, is_left) == (0, "change,name,was,now,node\n", True, True), told
+
         written = part.read_text()
         (press,) = sources_of(GatewaySettings(id="g", sources=tomllib.loads(written)["gateway"]["sources"])).values()
         assert isinstance(press, OpcuaSource)
@@ -64,10 +74,13 @@ def test_from_the_server_to_a_plant_toml_and_what_changed_since(tmp_path: Path) 
         machine.call(change())
         code, text, _ = command("browse", "Press", *config, "--against", str(part), "--format", "csv")
         assert code == 1
-        assert [(r["change"], r["name"]) for r in csv.DictReader(io.StringIO(text))] == [
-            ("new", "F1.New"),
-            ("gone", "F1.V1"),
-        ]
+        changes = [("new", "F1.New"), ("gone", "F1.V1")]
+        assert [(r["change"], r["name"]) for r in csv.DictReader(io.StringIO(text))] == changes
+        code, text, _, is_left = write_again()
+        assert (code, is_left) == (1, True)
+        assert [(r["change"], r["name"]) for r in csv.DictReader(io.StringIO(text))] == changes
+        code, _, _, is_left = write_again("--force")
+        assert (code, is_left, "F1.New" in kept.read_text()) == (0, False, True)
 
 
 def test_a_node_that_cannot_be_browsed_is_named_and_its_neighbours_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -84,8 +97,12 @@ def test_a_node_that_cannot_be_browsed_is_named_and_its_neighbours_are_found(tmp
 
 def test_wrong_use_an_absent_server_and_a_node_that_is_not_there_have_their_exit_codes(tmp_path: Path) -> None:
     nobody = f"opc.tcp://127.0.0.1:{free_port()}/"
-    assert command("browse", nobody)[0] == 2
+    assert command("browse", nobody, "--security", "no")[0] == 2
     assert command("browse", nobody, "--security", "none")[0] == 3
+    (tmp_path / "plant.toml").write_text('[site]\nid = "t"\n[gateway]\nid = "gw"\n')
+    code, _, told = command("browse", nobody, "--config", str(tmp_path / "plant.toml"), "--dir", str(tmp_path))
+    assert (code, nobody in told) == (3, True), told
+    assert (tmp_path / "pki").is_dir(), "signed and encrypted unless it is said otherwise"
     with MachineryServer(folders=1, a_folder=1) as machine:
         code, _, told = command("browse", machine.url, "--security", "none", "--node", f"nsu={URI};s=Nothing")
         assert (code, "does not have this node" in told) == (3, True)

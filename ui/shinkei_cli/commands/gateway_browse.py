@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from shinkei_gateway.opcua.difference import Known
     from shinkei_gateway.opcua.settings import OpcuaSource
     from shinkei_gateway.opcua.tree import Tree
+    from shinkei_gateway.settings import GatewaySettings
 
 
+SECURITY = "Basic256Sha256"
 NAMED_MOST = 20
 """Nodes that could not be browsed are named so far; all of them are in what --write writes."""
 
@@ -33,7 +35,7 @@ def register(commands: Subparsers) -> None:
     """Add `browse`."""
     browse = commands.add_parser(
         "browse",
-        help="what an OPC UA server offers, as a tree or as a part of plant.toml; exit 1 when --against finds changes",
+        help="what an OPC UA server offers, as a tree or as a part of plant.toml; exit 1 when it is not as FILE has it",
     )
     browse.add_argument(
         "where", metavar="URL|SOURCE", help="opc.tcp://host:port, or the name of a source in plant.toml"
@@ -41,13 +43,19 @@ def register(commands: Subparsers) -> None:
     browse.add_argument(
         "--security",
         choices=("none", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"),
-        help="how to connect to a URL that is no source in plant.toml",
+        help=f"how to connect to a URL that is no source in plant.toml (default: {SECURITY}, signed and encrypted)",
     )
     browse.add_argument("--node", default="", help="start at this node, like nsu=urn:maker;s=Line (default: Objects)")
     browse.add_argument("--depth", type=int, default=32, help="levels below the start (default: 32)")
     browse.add_argument("--most", type=int, default=200_000, help="stop after this many nodes (default: 200000)")
     browse.add_argument("--filter", default="", metavar="TEXT", help="print only paths with this text, or like *.Temp*")
-    browse.add_argument("--write", type=Path, metavar="FILE", help="write a part of plant.toml with what was found")
+    browse.add_argument(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="write a part of plant.toml with what was found; when FILE is there, print what changed since",
+    )
+    browse.add_argument("--force", action="store_true", help="write over FILE, with what a person changed in it")
     browse.add_argument(
         "--machine", default="", metavar="ID", help="the machine's id in it, when the server is one machine"
     )
@@ -67,14 +75,21 @@ def _browse(args: argparse.Namespace) -> int:
 
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it has to say comes as an error with its reason
     name, source, raw = _source(args)
-    before = _before(args.against, source.url) if args.against else None
+    is_kept = args.write is not None and args.write.exists() and not args.force
+    against = args.against or (args.write if is_kept else None)
+    before = _before(against, source.url) if against else None
     tree, elsewhere = asyncio.run(_ask(args, name, source, [k.node for k in before[0]] if before else []))
     if tree.is_cut:
         say(f"stopped after {len(tree.nodes)} nodes; there are more (--most, --depth or --node)", sys.stderr)
     if refused := listing.refused(tree):
         more = f" and {len(refused) - NAMED_MOST} more" if len(refused) > NAMED_MOST else ""
         say(f"{len(refused)} nodes could not be browsed: {', '.join(refused[:NAMED_MOST])}{more}", sys.stderr)
-    if args.write is not None:
+    if is_kept:
+        say(
+            f"{args.write} is there and was left as it is; this is what changed since (--force writes over it)",
+            sys.stderr,
+        )
+    elif args.write is not None:
         _write(args, tree, source.url, raw)
     if before is not None:
         return _changes(args, tree, before, elsewhere)
@@ -87,7 +102,6 @@ def _browse(args: argparse.Namespace) -> int:
 def _source(args: argparse.Namespace) -> tuple[str, OpcuaSource, dict[str, Any]]:
     """Name, checked settings and own keys of what is to be browsed. Raises `BadConfig`."""
     from shinkei_cli.named import opcua_source
-    from shinkei_events.errors import BadConfig
     from shinkei_events.settings import section, strict
     from shinkei_gateway.opcua.settings import OpcuaSource, check_opcua
     from shinkei_gateway.settings import GatewaySettings
@@ -96,13 +110,7 @@ def _source(args: argparse.Namespace) -> tuple[str, OpcuaSource, dict[str, Any]]
         plant = plant_of(args)
         if (found := opcua_source(plant, "URL|SOURCE", args.where)) is not None:
             return *found, section(plant, "gateway", GatewaySettings).sources[found[0]]
-    if args.security is None:
-        raise BadConfig(
-            "--security",
-            None,
-            "how to connect must be said by name: --security Basic256Sha256 (or none), or --config with a source of this URL",
-        )
-    raw = {"type": "opcua", "url": args.where, "security": args.security}
+    raw = {"type": "opcua", "url": args.where, "security": args.security or SECURITY}
     source = strict(raw | {"machine": "browse", "timeout": "10s"}, OpcuaSource, "browse")
     check_opcua(source, "browse")
     return "browse", source, raw
@@ -165,17 +173,34 @@ def _write(args: argparse.Namespace, tree: Tree, url: str, raw: dict[str, Any]) 
 def _before(file: Path, url: str) -> tuple[list[Known], bool]:
     """Nodes as they were, and whether their names are paths. Raises `BadConfig`."""
     from shinkei_events.errors import BadConfig, BadInput
-    from shinkei_events.settings import load_plant, section
     from shinkei_gateway.opcua.difference import configured
     from shinkei_gateway.opcua.listing import known_of_rows
-    from shinkei_gateway.settings import GatewaySettings, sources_of
+    from shinkei_gateway.settings import sources_of
 
     if file.suffix == ".json":
         try:
             return known_of_rows(json.loads(file.read_text(encoding="utf-8"))), True
         except (OSError, ValueError, BadInput) as error:
             raise BadConfig("--against", str(file), str(error)) from error
-    return configured(sources_of(section(load_plant(file, None), "gateway", GatewaySettings)), url), False
+    return configured(sources_of(_gateway(file)), url), False
+
+
+def _gateway(file: Path) -> GatewaySettings:
+    """Of a whole plant.toml, or of a part of one as --write writes it: that names no site and no gateway."""
+    import tomllib
+
+    from shinkei_events.errors import BadConfig
+    from shinkei_events.settings import load_plant, section, strict
+    from shinkei_gateway.settings import GatewaySettings
+
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadConfig(str(file), "", f"cannot be compared with: {error}") from error
+    part = raw.get("gateway")
+    if "site" in raw or not isinstance(part, dict):
+        return section(load_plant(file, None), "gateway", GatewaySettings)
+    return strict({"id": "part"} | part, GatewaySettings, "gateway")
 
 
 def _changes(args: argparse.Namespace, tree: Tree, before: tuple[list[Known], bool], elsewhere: dict[str, str]) -> int:
