@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from shinkei_gateway.opcua.remembered import Remembered
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.secure_client import SecureClient
 from shinkei_gateway.opcua.structures import Structures
+from shinkei_gateway.opcua.under_way import UnderWay, nodes_of
 from shinkei_gateway.opcua.why import why
 
 CALL_LIMIT = 500
@@ -75,6 +76,7 @@ class Session:
         """What values are decoded with; a source puts its own here, which knows what was learnt before."""
         self.namespaces: list[str] = []
         self.limits = dict.fromkeys(_LIMITS.values(), CALL_LIMIT)
+        self._under_way = UnderWay()
         self.is_old = False
         """The session of `connect`'s argument is ours again."""
         self._is_stray = False
@@ -126,7 +128,7 @@ class Session:
         for kind, found in zip(_LIMITS.values(), limits, strict=True):
             limit = found.Value.Value if found.Value is not None else None
             if isinstance(limit, int) and limit > 0:  # 0 or nothing: the server does not say
-                self.limits[kind] = limit
+                self.limits[kind] = self._under_way.most[kind] = limit
 
     async def refresh_namespaces(self) -> None:
         """Read the namespaces (again: a server may load them late). Raises `NotConnected`."""
@@ -248,7 +250,7 @@ class Session:
         """An attribute of each node, with the source's time where it has one. Raises `NotConnected`."""
         params = ua.ReadParameters(MaxAge=0, TimestampsToReturn=ua.TimestampsToReturn.Both)
         params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in wanted]
-        found: list[ua.DataValue] = await self.ask(self._client.uaclient.read(params))
+        found: list[ua.DataValue] = await self.ask(self._client.uaclient.read(params), "reads", len(wanted))
         return found
 
     async def browse(self, wanted: list[ua.BrowseDescription], most: int) -> list[ua.BrowseResult]:
@@ -256,13 +258,13 @@ class Session:
         params = ua.BrowseParameters(
             View=whole_address_space(), RequestedMaxReferencesPerNode=most, NodesToBrowse=wanted
         )
-        found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse(params))
+        found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse(params), "browses", len(wanted))
         return found
 
     async def browse_next(self, points: list[bytes], *, release: bool = False) -> list[ua.BrowseResult]:
         """Go on from continuation points, or give them back (Part 4 §5.8.3). Raises `NotConnected`."""
         params = ua.BrowseNextParameters(ReleaseContinuationPoints=release, ContinuationPoints=points)
-        found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse_next(params))
+        found: list[ua.BrowseResult] = await self.ask(self._client.uaclient.browse_next(params), "browses", len(points))
         return found
 
     async def history(
@@ -296,19 +298,22 @@ class Session:
 
     async def answer(self, request: Any) -> bytes:
         """The bytes of the response to any request of the library. Raises `NotConnected`."""
-        return bytes(await self.ask(self._request(request)))
+        return bytes(await self.ask(self._request(request), *nodes_of(request)))
 
     async def call(self, request: Any, response: type[T]) -> T:
         """The same, read by the library."""
-        found: T = struct_from_binary(response, await self.ask(self._request(request)))
+        found: T = struct_from_binary(response, await self.ask(self._request(request), *nodes_of(request)))
         return found
 
-    async def ask(self, request: Awaitable[T]) -> T:
-        """The answer. Raises `NotConnected` with the server's reason."""
+    async def ask(self, request: Coroutine[Any, Any, T], kind: str = "", nodes: int = 0) -> T:
+        """The answer, to a request about so many ``nodes``: see `UnderWay`. Raises `NotConnected` with the server's reason."""
         try:
-            return await request
+            async with self._under_way.call(kind, nodes):
+                return await request
         except (OSError, TimeoutError, UaError) as error:
             raise NotConnected(why(error)) from error
+        finally:
+            request.close()  # one that was given up before its turn
 
     def fail(self, reason: str, *, gone: bool = False) -> None:
         """See `publish_loop.Wire`."""
