@@ -123,6 +123,21 @@ def test_spoiled_responses_through_the_source() -> None:
     asyncio.run(run())
 
 
+def test_a_response_that_cannot_be_read_at_all_is_in_quarantine_with_its_bytes() -> None:
+    async def run() -> None:
+        intake = FakeIntake()
+        made = source(intake, 3)
+        whole = response(data_change([item(n, float(n), V.Double) for n in range(3)]))
+        for body in (whole[:40], b"\x01\x00\xff\xff" + whole[4:]):  # cut short; no PublishResponse
+            with pytest.raises(BadInput) as found:
+                heard(made, body)
+            made.unreadable(found.value)
+            assert told(intake, Quarantined)[-1]["raw"] == body
+        assert len(told(intake, Quarantined)) == 2
+
+    asyncio.run(run())
+
+
 def test_a_string_of_ten_megabytes_is_a_file_and_its_record_says_which(tmp_path: Path) -> None:
     async def run() -> None:
         intake, long = FakeIntake(), "運" + "x" * 10_000_000

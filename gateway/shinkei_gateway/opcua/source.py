@@ -21,7 +21,7 @@ from shinkei_gateway.backoff import Backoff
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.opcua.answer import Now
 from shinkei_gateway.opcua.answering import Answering
-from shinkei_gateway.opcua.decode import Message, Published
+from shinkei_gateway.opcua.decode import Message, Published, UnreadableResponse
 from shinkei_gateway.opcua.history import Backfill
 from shinkei_gateway.opcua.ladder import Ladder
 from shinkei_gateway.opcua.nodes import Nodes
@@ -300,7 +300,8 @@ class OpcuaMachine:
     def unreadable(self, error: BadInput) -> None:
         """See `publish_loop.Listener`."""
         where, kind = "publish response", "application/octet-stream"
-        draft = quarantined(self.name, self._settings.machine, where, b"", str(error), self._clock(), content_type=kind)
+        raw = error.raw if isinstance(error, UnreadableResponse) else b""
+        draft = quarantined(self.name, self._settings.machine, where, raw, str(error), self._clock(), content_type=kind)
         self._taker.put(Batch(self.name, [draft]), own=1)
 
     def has_room(self) -> bool:
