@@ -1,12 +1,14 @@
 """How far a source's clock is from the gateway's. Pure; a skew is told and flagged, never corrected.
 
 A value is at most as new as its arrival, so the newest source time against the time received bounds the skew: ahead shows at once,
-behind only in the best of several (values may be old for good reasons).
+behind only in the best of several (values may be old for good reasons). A single time that is years off is no clock: it counts where none is of now.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+from shinkei_gateway.source_time import is_of_now
 
 WINDOW_NS = 10_000_000_000
 MIN_SAMPLES = 3
@@ -31,6 +33,7 @@ class ClockWatch:
     def __init__(self, limit: int, window: int = WINDOW_NS, told: int | None = None) -> None:
         self._limit, self._window = limit, window
         self._best: int | None = None
+        self._far: int | None = None
         self._samples = 0
         self._since = 0
         self._level = told
@@ -39,17 +42,22 @@ class ClockWatch:
 
     def sample(self, newest: int, received: int) -> Skew | None:
         """Returns a `Skew` when the clock went beyond the limit, came back within it, or was set back by more than it."""
-        if self._best is None:
+        if self._samples == 0:
             self._since = received
-        self._best = newest - received if self._best is None else max(self._best, newest - received)
         self._samples += 1
-        ahead = self._best > self._limit
+        off = newest - received
+        if is_of_now(newest, received):
+            self._best = off if self._best is None else max(self._best, off)
+        else:
+            self._far = off if self._far is None else max(self._far, off)
+        ahead = self._best is not None and self._best > self._limit
         if not ahead and (received - self._since < self._window or self._samples < MIN_SAMPLES):
             return None
-        self.skew = self._best
-        beyond = ahead or self._best < -self._limit
-        step = None if self._level is None else self._best - self._level
-        self._level, self._best, self._samples = self._best, None, 0
+        best = self._best if self._best is not None else self._far or 0
+        self.skew = best
+        beyond = abs(best) > self._limit
+        step = None if self._level is None else best - self._level
+        self._level, self._best, self._far, self._samples = best, None, None, 0
         is_back = step is not None and step < -self._limit
         if beyond == self.beyond and not is_back:
             return None

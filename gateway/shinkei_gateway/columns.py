@@ -13,9 +13,8 @@ from shinkei_events.identity import StreamId
 from shinkei_events.model.frame import GOOD, Context, Frame
 from shinkei_events.model.machine import MachineStateChanged, SetupChanged
 from shinkei_gateway.offered import Draft, Reading, ReadingColumns
+from shinkei_gateway.source_time import EARLIEST_NS, LATEST_NS, is_of_now
 
-EARLIEST_NS = 7 * 86_400 * 10**9
-LATEST_NS = 3_600 * 10**9
 _TIME, _RECEIVED = itemgetter(Reading._fields.index("time")), itemgetter(Reading._fields.index("received"))
 
 
@@ -38,7 +37,7 @@ def _columns_in_order(items: ReadingColumns) -> Sequence[Reading | Draft]:
 
 
 def _order(item: Reading | Draft) -> tuple[int, int]:
-    time = item.time if _is_within(item.time, item.received) else item.received
+    time = item.time if is_of_now(item.time, item.received) else item.received
     if isinstance(item, Reading):
         return time, 1
     return time, 0 if item.type is MachineStateChanged or item.type is SetupChanged else 2
@@ -73,15 +72,11 @@ def columns(stream: StreamId, first: int, run: Sequence[Reading], context: Conte
         server = [(told if told is not None else time) - t0 for told, time in zip(servers, times, strict=True)]
     late = []
     if windowed and not _are_within(times, received):
-        late = [at for at, pair in enumerate(zip(times, cycle(received))) if not _is_within(*pair)]
+        late = [at for at, pair in enumerate(zip(times, cycle(received))) if not is_of_now(*pair)]
     return Frame(
         stream, first, t0, context, list(places), list(map(places.__getitem__, channels)), dt, list(values),
         status_runs, received_runs, 0, server_dt=server if server != dt else None, late=late or None,
     )  # fmt: skip
-
-
-def _is_within(time: int, received: int) -> bool:
-    return received - EARLIEST_NS <= time <= received + LATEST_NS
 
 
 def _are_within(times: Sequence[int], received: Sequence[int]) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from shinkei_gateway.source_time import Newest, believed
+
 MAX_REMEMBERED = 256
 """Channels whose last source times fit into the resume state; of more only those of events are remembered, and one time for all others."""
 MAX_NAMED = 1000
@@ -30,29 +32,46 @@ class Break(NamedTuple):
 class Continuity:
     """The last source time of each channel, by its place in ``channels``. ``resume``: what `state` gave before a restart, or None.
 
-    ``slack``: ns that the values of one cycle lie apart at most, for what only one time for all is remembered of (`proved`).
+    ``slack``: ns that the values of one cycle lie apart at most, for what only one time for all is remembered of (`proved`); ``heard``: the
+    newest of all that was remembered, too; ``now``: ns UTC, what ``resume`` says of later times is not believed (None: it is).
     """
 
-    def __init__(self, channels: Sequence[str], resume: dict[str, int] | None = None, slack: int = 0) -> None:
+    def __init__(
+        self, channels: Sequence[str], resume: dict[str, int] | None = None, slack: int = 0,
+        heard: Newest | None = None, now: int | None = None,
+    ) -> None:  # fmt: skip
         self._channels = list(channels)
         known = dict(resume or {})
         newest = known.pop("", None)
+        if newest is not None and now is not None:
+            newest = believed(newest, now)
         self.slack = slack
         self._floor: int | None = known.pop(_FLOOR, None if newest is None else newest - slack)
+        if self._floor is not None and now is not None:
+            self._floor = believed(self._floor, now)
         self._proven = self._floor
         self.last = [known.get(name, NEVER) for name in self._channels]
         """Source time of the last value seen, `NEVER` when there was none; the hot path writes it itself."""
         self.odd: dict[int, int] = {}
         """Statuses of last values where they are not Good."""
         times = [time for time in (*self.last, NEVER if newest is None else newest) if time != NEVER]
-        self.newest: int | None = max(times) if times else None
-        """The newest source time seen."""
+        if now is not None:
+            times = [time for time in times if time == believed(time, now)] or [believed(time, now) for time in times]
+        self.heard = heard or Newest(max(times, default=None))
+        """The newest source time heard of; who gives values says it with each message."""
+        self._ahead: dict[int, int] = {}
+        """Where the last value has a time that was not of now: since when something may be missing instead."""
         self._events = [at for at, name in enumerate(self._channels) if name.startswith("@")][:MAX_REMEMBERED]
         self._awaited: set[int] = set()
         self.watched: set[int] = set()
         """Channels whose next value has to be looked at with `seen`; for the others the hot path may write `last` itself."""
         if known or newest is not None:
             self.interrupted()
+
+    @property
+    def newest(self) -> int | None:
+        """The newest source time seen."""
+        return self.heard.time
 
     @property
     def is_settled(self) -> bool:
@@ -70,11 +89,15 @@ class Continuity:
 
     def interrupted(self) -> None:
         """Messages may be missing: from now on the first value of each channel must prove that nothing is."""
+        if self.newest is not None and max(self.last, default=NEVER) > self.newest:
+            for at in range(len(self._channels)):
+                self._bound(at)
         self._awaited = set(range(len(self._channels)))
         self.watched = set(self._awaited)
 
     def continued(self) -> None:
         """The same subscription goes on and no message is missing; the server may say current values once more."""
+        self._ahead = {at: time for at, time in self._ahead.items() if at not in self._awaited}
         self._awaited.clear()
         self.may_repeat()
 
@@ -88,12 +111,14 @@ class Continuity:
 
     def ignore(self, at: int) -> None:
         """Nothing is heard of a channel for now (its node is not there)."""
+        self._bound(at)
         self._awaited.discard(at)
         self.watched.discard(at)
 
     def expect(self, at: int) -> None:
         """The channel is heard of again: its first value must prove that nothing is missing."""
         if self.last[at] != NEVER or self._floor is not None:
+            self._bound(at)
             self._awaited.add(at)
             self.watched.add(at)
 
@@ -104,20 +129,22 @@ class Continuity:
             is_awaited = at in self._awaited
             self._awaited.discard(at)
             self.watched.discard(at)
+            ahead = self._ahead.pop(at, last)
             if last == time and self.odd.get(at, status) == status:
                 return True, None
             if is_awaited:
-                since = last if last != NEVER else self._floor
-            self.last[at] = time
-        elif time > last:
-            self.last[at] = time
+                since = ahead if last != NEVER else self._floor
+        self.last[at] = time
         if status:
             self.odd[at] = status
         else:
             self.odd.pop(at, None)
-        if self.newest is None or time > self.newest:
-            self.newest = time
         return False, since
+
+    def _bound(self, at: int) -> None:
+        """A last value that is newer than all that is of now does not say since when its channel may miss something."""
+        if self.newest is not None and self.last[at] > self.newest:
+            self._ahead.setdefault(at, self.newest)
 
     def state(self) -> dict[str, int]:
         """For the resume state; ``""`` is the newest of all when there are too many channels, with the floor of those that are not named."""
@@ -137,7 +164,9 @@ class Continuity:
         """The signals that have to prove themselves, while they are few, with since when."""
         if not self._awaited or len(self._awaited) > MAX_REMEMBERED:
             return {}
-        since = {at: self.last[at] if self.last[at] != NEVER else self._floor for at in self._awaited}
+        since = {
+            at: self._ahead.get(at, self.last[at]) if self.last[at] != NEVER else self._floor for at in self._awaited
+        }
         names = self._channels
         return {names[at]: time for at, time in since.items() if time is not None and not names[at].startswith("@")}
 

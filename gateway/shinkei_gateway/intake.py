@@ -27,6 +27,7 @@ from shinkei_gateway.columns import columns, context_after, in_order
 from shinkei_gateway.last_values import LastValues
 from shinkei_gateway.offered import Batch, Draft, Reading, ReadingColumns, by_machine, drafts_of, gap
 from shinkei_gateway.ownership import OWNERSHIP, Ownership
+from shinkei_gateway.source_time import LATEST_NS
 from shinkei_gateway.spool.commit import GroupCommit
 from shinkei_gateway.spool.opening import ENDING
 from shinkei_gateway.spool.spool import Spool
@@ -95,9 +96,9 @@ class Intake:
         return self._number(stream)
 
     def alive(self, machine: str, until: int) -> None:
-        """The source says that it has told everything up to source time ``until`` (a keep-alive)."""
-        state = self._machine(machine)
-        state.alive_until, state.alive_at = max(state.alive_until, until), self._clock()
+        """The source says that it has told everything up to source time ``until`` (a keep-alive); earlier than before: its clock was set back."""
+        state, now = self._machine(machine), self._clock()
+        state.alive_until, state.alive_at = until if until <= now + LATEST_NS else now, now
 
     def put(self, batch: Batch) -> Future[None]:
         """Number and write ``batch``; done when durable. An item that breaks the language goes to quarantine, its neighbours go on."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 from shinkei_events.errors import BadField
 from shinkei_events.model.machine import State
 from shinkei_gateway.machine_json import StateSaid
+from shinkei_gateway.source_time import LATEST_NS
 
 TOGETHER_NS = 50_000_000
 COMPANIONS = ("reason", "product", "recipe", "tool")
@@ -62,8 +63,13 @@ class MachineState:
         """The machine's state is unknown from ``time`` on; whatever comes next is told again. False when nothing was known."""
         if self._told is None:
             return False
-        self._told, self._told_time = None, max(self._told_time, time)
+        self._told, self._told_time = None, time
         return True
+
+    def clock_set(self, time: int) -> None:
+        """The machine's clock was set, to ``time``: what was told later than that was told by the clock before."""
+        if self._told is not None:
+            self._told_time = min(self._told_time, time)
 
     def back(self, newest: int) -> StateSaid | None:
         """The machine goes on as if it had never been lost: its last state, from ``newest`` on; None when nothing has to be told."""
@@ -77,9 +83,11 @@ class MachineState:
             "time": self._told_time,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+    def restore(self, state: dict[str, Any], now: int | None = None) -> None:
+        """Go on from `state`; ``now``: ns UTC, what it says of later times is not believed (None: it is)."""
         self._now, self._told, self._told_time = dict(state["now"]), state["told"], state["time"]
+        if now is not None and self._told_time > now + LATEST_NS:
+            self._told_time = now
 
     def _state(self, value: Any) -> dict[str, str | None]:
         text = str(value).strip()
@@ -103,10 +111,13 @@ class MachineState:
             return None
         if self._told is None and time <= self._told_time:
             time = newest
-        self._told, self._told_time = dict(self._now), max(time, self._told_time)
+        elif "state" not in fields:
+            time = max(time, self._told_time)  # the state that it belongs to holds since then only
+        # A time that is not of now is told as it came, and says nothing of what comes after it.
+        self._told, self._told_time = dict(self._now), min(time, newest)
         now = self._now
         return StateSaid(
-            state=now["state"], ts=self._told_time, reason=now.get("reason"), product=now.get("product"),  # type: ignore[arg-type]
+            state=now["state"], ts=time, reason=now.get("reason"), product=now.get("product"),  # type: ignore[arg-type]
             recipe=now.get("recipe"), tool=now.get("tool"), code=now.get("code"),
         )  # fmt: skip
 

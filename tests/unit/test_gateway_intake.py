@@ -144,6 +144,16 @@ def test_quiet_streams_say_so_while_their_source_is_alive(bench: Bench) -> None:
     assert bench.intake.quiet_frames() == []
 
 
+def test_a_keep_alive_that_is_years_ahead_does_not_say_that_all_is_complete_until_then(bench: Bench) -> None:
+    bench.put(reading(1, 1.0))
+    told = []
+    for ahead in (10 * 365 * 86_400, 0, -3_600):  # the last: its clock was set back
+        bench.now += 2 * 10**9
+        bench.intake.alive("M", bench.now + ahead * 10**9)
+        told += [frame.complete_until for frame in bench.intake.quiet_frames()]
+    assert [None if at is None else (at - bench.now) // 10**9 for at in told] == [-4, -2, -3_600]
+
+
 def skew(time: int, ns: int, *, within: bool = False, source: str = "src") -> Draft:
     fields = {"source": source, "skew": ns, "limit": 5, "within": within}
     return Draft("M", T + time, T + time, ClockSkew, fields)

@@ -13,6 +13,7 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.mqtt.connection import Message
+from shinkei_gateway.source_time import LATEST_NS, Newest, believed
 
 _KEY = 8
 """Bytes that stand for a message in the window: its packet identifier and the CRC-32 of its topic and payload."""
@@ -22,9 +23,12 @@ _TOLD = ("state", "reason", "product", "recipe", "tool", "code", "by")
 
 
 class Memory:
-    """``window``: how many messages back a redelivery is recognised (it must cover what a broker has in flight)."""
+    """``window``: how many messages back a redelivery is recognised (it must cover what a broker has in flight).
 
-    def __init__(self, window: int, resume: dict[str, Any] | None = None) -> None:
+    ``now``: ns UTC, what ``resume`` says of later times is not believed (None: it is).
+    """
+
+    def __init__(self, window: int, resume: dict[str, Any] | None = None, now: int | None = None) -> None:
         known = resume or {}
         self._most = max(1, window) * _KEY
         raw = known.get("window", b"")
@@ -40,6 +44,9 @@ class Memory:
         self._suspected = 0
         self._knows_retained = False
         self._last: dict[str, int] = dict(known.get("last", {}))
+        if now is not None:
+            self._last = {machine: believed(time, now) for machine, time in self._last.items()}
+        self._untimed: set[str] = set(known.get("untimed", ()))
         self._states: dict[str, dict[str, Any]] = dict(known.get("states", {}))
         self._away: set[str] = set(known.get("away", ()))
         self.had_session: bool = known.get("session", False)
@@ -50,7 +57,7 @@ class Memory:
 
     @property
     def machines(self) -> dict[str, int]:
-        """Machines heard of, with the newest source time of each."""
+        """Machines heard of, with the newest source time of each (see `Newest`)."""
         return self._last
 
     def begins(self, *, is_present: bool) -> None:
@@ -144,15 +151,41 @@ class Memory:
     def took(self, items: list[Reading | Draft]) -> None:
         """These came."""
         last = self._last
+        latest = items[0].received + LATEST_NS if items else 0
         for item in items:
             if isinstance(item, Reading):
-                if item.time > last.get(item.machine, 0):
+                known = last.get(item.machine, 0)
+                if 0 < known < item.time <= latest and not self._untimed:
                     last[item.machine] = item.time
+                elif item.time > known or self._untimed:
+                    self._heard(item)
             elif item.type is not Quarantined:
-                last[item.machine] = max(last.get(item.machine, 0), item.time)
+                self._heard(item)
                 if item.type is MachineStateChanged:
                     self._states[item.machine] = {name: item.fields.get(name) for name in _TOLD}
                     self._away.discard(item.machine)
+
+    def _heard(self, item: Reading | Draft) -> None:
+        newest = self._newest(item.machine)
+        newest.take(item.time, item.received)
+        self._put(item.machine, newest)
+
+    def clock_set(self, machine: str, time: int, received: int) -> None:
+        """The machine's clock was set, and says ``time`` now."""
+        newest = self._newest(machine)
+        newest.set(time, received)
+        self._put(machine, newest)
+
+    def _newest(self, machine: str) -> Newest:
+        return Newest(self._last.get(machine), is_own=machine not in self._untimed)
+
+    def _put(self, machine: str, newest: Newest) -> None:
+        if newest.time is not None:
+            self._last[machine] = newest.time
+        if newest.is_own:
+            self._untimed.discard(machine)
+        else:
+            self._untimed.add(machine)
 
     def gaps(self, cause: str, received: int, detail: str, *, possible: bool, since: int | None = None) -> list[Draft]:
         """For every machine: readings and events since its last, or since ``since`` when that is earlier, are, or may be, missing.
@@ -193,5 +226,5 @@ class Memory:
         return {
             "window": self._window, "unreleased": dict(self._unreleased), "last": dict(self._last), "states": {m: dict(s) for m, s in self._states.items()},
             "away": sorted(self._away), "session": self.had_session, "filters": list(self.filters), "qos": self.qos,
-            "broker": dict(self.broker),
+            "broker": dict(self.broker), "untimed": sorted(self._untimed),
         }  # fmt: skip

@@ -31,6 +31,7 @@ from shinkei_gateway.mqtt.settings import MqttSource
 from shinkei_gateway.outage import Outage
 from shinkei_gateway.quarantine import refused
 from shinkei_gateway.replay import is_value, value_again
+from shinkei_gateway.source_time import LATEST_NS, is_of_now
 from shinkei_gateway.taking import Taker, wait_room
 from shinkei_gateway.telemetry import MachinesTooMany, RetainedRemoved, SourceConnected, SourceCrashed
 
@@ -53,7 +54,7 @@ class MqttDevices:
                  uniform: Callable[[float, float], float] = random.uniform) -> None:  # fmt: skip
         self.name, self._settings, self._taker, self._clock = name, settings, taker, clock
         self._dial = dial(settings, folder)
-        self._memory = Memory(settings.window, taker.resume(name))
+        self._memory = Memory(settings.window, taker.resume(name), clock())
         self._mapping = Mapping(
             name, settings.topics, settings.machines, most=settings.max_machines, heard=self._memory.machines
         )
@@ -206,6 +207,7 @@ class MqttDevices:
         unsure: list[Reading | Draft] = []
         copies = unsure_copies = repeats = 0
         newest: dict[str, tuple[int, int]] = {}
+        far: dict[str, tuple[int, int]] = {}
         for message in messages:
             if message.is_retained and self._settings.retained == "leave":
                 continue  # MQTT 3.1.1 cannot be asked to leave them out
@@ -228,10 +230,13 @@ class MqttDevices:
             copies += len(found) - _from_outside(found)
             first = found[0]
             if not message.is_again and (isinstance(first, Reading) or first.type is not Quarantined):
-                at = newest.get(first.machine)
+                told = far if first.time > message.received + LATEST_NS else newest
+                at = told.get(first.machine)
                 if at is None or first.time - message.received > at[0] - at[1]:
-                    newest[first.machine] = first.time, message.received
-        skews = [draft for machine, (at, received) in newest.items() for draft in self._skew(machine, at, received)]
+                    told[first.machine] = first.time, message.received
+        skews = [
+            draft for machine, (at, received) in (far | newest).items() for draft in self._skew(machine, at, received)
+        ]
         self._values += len(items) + len(unsure)
         self._unsure += len(unsure)
         items += skews
@@ -284,6 +289,8 @@ class MqttDevices:
         found = watch.sample(newest, received)
         if found is None:
             return []
+        if found.step is not None or not is_of_now(newest, received):
+            self._memory.clock_set(machine, newest, received)
         fields = {
             "source": self.name,
             "skew": found.skew,

@@ -24,12 +24,13 @@ from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.quality import BAD, BAD_DECODING, clean
 from shinkei_gateway.quarantine import quarantined, refused
 from shinkei_gateway.setup import Slots
+from shinkei_gateway.source_time import is_of_now
 from shinkei_gateway.state import COMPANIONS, Change, MachineState
 
 
 @dataclass(slots=True)
 class Taken:
-    """What one message became, that was ``sent`` (server's clock) and ``received`` then. ``live``: its newest source time that is of now; ``own`` of ``items`` are the gateway's own words."""
+    """What one message became, that was ``sent`` (server's clock) and ``received`` then. ``live``: its newest source time that is of now, ``far``: that is not; ``own`` of ``items`` are the gateway's own words."""
 
     received: int
     now: int
@@ -39,6 +40,7 @@ class Taken:
     gaps: list[Draft] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     live: int = NEVER
+    far: int = NEVER
     gone: list[int] = field(default_factory=list)
     unproven: dict[str, Span] = field(default_factory=dict)
     events: dict[str, Span] = field(default_factory=dict)
@@ -125,9 +127,10 @@ class Sayings:
             self._refused(f"state.{change.role}", change.value, error, change.time, take) for change, error in bad
         ]
 
-    def skewed(self, take: Taken) -> None:
-        """The machine's clock against ours."""
-        found = self._clock.sample(take.live, take.received) if take.live != NEVER else None
+    def skewed(self, take: Taken) -> bool:
+        """The machine's clock against ours; whether it was set: back, or to where nothing is of now."""
+        newest = take.live if take.live != NEVER else take.far
+        found = self._clock.sample(newest, take.received) if newest != NEVER else None
         if found is not None:
             limit = int(self._source.clock_limit * 1_000_000_000)
             fields = {
@@ -139,6 +142,10 @@ class Sayings:
             }
             take.items.append(Draft(self._machine, take.received, take.received, ClockSkew, fields))
             take.own += 1
+        if found is None or (found.step is None and is_of_now(newest, take.received)):
+            return False
+        self._state.clock_set(newest)
+        return True
 
     # ---- the machine's state without a message -------------------------------------------------------------------------------
     def back(self, newest: int | None, received: int) -> Draft | None:
@@ -153,9 +160,9 @@ class Sayings:
         return no_data_draft(self._machine, time, received)
 
     # ---- over a restart --------------------------------------------------------------------------------------------------
-    def restore(self, known: dict[str, Any]) -> None:
-        """Go on from a resume state."""
-        self._state.restore(known["state"])
+    def restore(self, known: dict[str, Any], now: int | None) -> None:
+        """Go on from a resume state; ``now``: see `MachineState.restore`."""
+        self._state.restore(known["state"], now)
         self._slots.restore(known["slots"])
 
     def resume(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class OpcuaMachine:
         self._items = plan(settings)
         known = taker.resume(name) or {}
         skew = taker.skew(name, settings.machine)
-        self._translator = Translator(name, settings, self._items, known or None, time.monotonic_ns(), skew)
+        self._translator = Translator(name, settings, self._items, known or None, time.monotonic_ns(), skew, clock())
         self._nodes = Nodes(name, self._items, self._translator)
         self._signals = Signals(name, settings, self._items, taker, clock)
         self._signals.structures.values = memory.with_name(f"{memory.name}.values") if memory is not None else None

@@ -6,7 +6,7 @@ connection: `source` calls `take` for every notification message, `idle` while n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.sayings import Sayings, Taken
 from shinkei_gateway.opcua.settings import OpcuaSource
 from shinkei_gateway.quality import is_no_value_yet, is_node_gone, is_overflow
+from shinkei_gateway.source_time import LATEST_NS, Newest, is_of_now, newest_of_now
 
 _SECOND = 1_000_000_000
 _PLAIN = frozenset({float, int, bool, str})
@@ -47,7 +48,10 @@ class Translated(NamedTuple):
 
 
 class Translator:
-    """One source. ``resume``: its last durable resume state; ``now``: any monotonic ns (handshake time-outs only); ``skew``: told before."""
+    """One source. ``resume``: its last durable resume state; ``now``: any monotonic ns (handshake time-outs only); ``skew``: told before.
+
+    ``at``: ns UTC, when it begins; a ``resume`` that says of later times is not believed.
+    """
 
     def __init__(
         self,
@@ -57,13 +61,15 @@ class Translator:
         resume: dict[str, Any] | None,
         now: int,
         skew: int | None = None,
+        at: int | None = None,
     ) -> None:
         self._name, self._source, self._items = name, source, items
         self._machine = source.machine
         known = resume or {}
         slowest = max((item.sampling for item in items if item.role == "signal"), default=0.0)
         spread = _spread(slowest, source.publish)
-        self._continuity = Continuity([item.channel for item in items], known.get("last"), spread)
+        heard = Newest.restored(known.get("newest"), at)
+        self._continuity = Continuity([item.channel for item in items], known.get("last"), spread, heard, at)
         self._floors = Floors(
             {handle: item.channel for handle, item in enumerate(items) if item.role != "signal"},
             slack(source.sampling, source.publish), int(source.clock_limit * _SECOND), known.get("floors"),
@@ -78,7 +84,7 @@ class Translator:
         self._was_settled = bool(known) and known.get("settled", True)
         """Whether, at the last durable message before this process, nothing of an earlier interruption was open."""
         if known:
-            self._say.restore(known)
+            self._say.restore(known, at)
             self.cycles.restore(known["handshakes"], now)
             self._floors.freeze(self._continuity.last)
 
@@ -174,8 +180,9 @@ class Translator:
         else:
             self._plain(values, take)
         is_back, self._is_back = self._is_back, False
+        if self._say.skewed(take):
+            self._continuity.heard.set(take.live if take.live != NEVER else take.far, received)
         self._say.states(take, self._continuity.newest, is_back)
-        self._say.skewed(take)
         if take.live != NEVER:
             self._floors.flowed(take.live, sent)
         if is_all:
@@ -192,9 +199,8 @@ class Translator:
             last[handle] = time
         for handle in odd.keys() & found.handles if odd else ():
             del odd[handle]
-        take.columns, take.live = found.readings, max(take.live, found.newest)
-        if continuity.newest is None or found.newest > continuity.newest:
-            continuity.newest = found.newest
+        take.columns = found.readings
+        self._came(found.newest, found.times, take)
 
     def _plain(self, values: Sequence[Told], take: Taken) -> None:
         """Messages with something odd in them, 0.4 µs a plain value: no calls, no look-ups but by handle."""
@@ -219,9 +225,16 @@ class Translator:
             last[handle] = time
             append(make(Reading, (machine, name, time, value, 0, received, None if server == time else server)))
         if live != NEVER:
-            take.live = max(take.live, live)
-            if continuity.newest is None or live > continuity.newest:
-                continuity.newest = live
+            self._came(live, (told[3] for told in values), take)
+
+    def _came(self, newest: int, times: Iterable[int | None], take: Taken) -> None:
+        """Plain values with these source times, of which ``newest`` is the newest."""
+        found = newest_of_now(newest, times, take.received)
+        if found is not None:
+            take.live = max(take.live, found)
+        else:
+            take.far = max(take.far, newest)
+        self._continuity.heard.take(newest if found is None else found, take.received)
 
     def idle(self, received: int, now: int) -> Translated | None:
         """Edges that have waited long enough; None when there is none."""
@@ -247,6 +260,7 @@ class Translator:
         """What must be durable with the values."""
         return {
             "last": self._continuity.state(),
+            "newest": self._continuity.heard.state(),
             "handshakes": self.cycles.state(),
             "settled": self._continuity.is_settled,
             "floors": self._floors.state(),
@@ -292,14 +306,21 @@ class Translator:
         is_waiting = is_no_value_yet(sample.status)  # proves nothing: what is sent next does
         repeat, since = (False, None) if is_waiting else self._continuity.seen(handle, time, sample.status)
         take.repeats += repeat
-        if since is not None:
+        if not is_waiting and not repeat:
+            self._continuity.heard.take(time, take.received)
+        is_early = time <= take.received + LATEST_NS
+        if since is not None and is_early:
             since = self._floors.since(handle, since, time)
         is_live = since is None and last != NEVER and not repeat and not is_waiting
         # A value that cannot be had is a value too, but of a node that never had one there is nothing to miss.
         if since is not None and (sample.value is not None or last != NEVER):
-            self._unproven(item, sample, (since, time if time > since else take.received), take)
-        elif is_live:
+            self._unproven(
+                item, sample, (since, time if is_early and time > since else max(since, take.received)), take
+            )
+        elif is_live and is_of_now(time, take.received):
             take.live = max(take.live, time)
+        elif is_live:
+            take.far = max(take.far, time)
         if is_overflow(sample.status) and not repeat:
             take.overflow[item.channel] = (time if last == NEVER else min(self._floors.now(handle, last), time), time)
         if not is_waiting:

@@ -12,6 +12,7 @@ from shinkei_events.identity import Kind
 from shinkei_gateway.intake import Reading, gap
 from shinkei_gateway.quality import BAD_NO_DATA, GOOD
 from shinkei_gateway.quarantine import refused
+from shinkei_gateway.source_time import LATEST_NS
 from shinkei_gateway.sparkplug import facts
 from shinkei_gateway.sparkplug.host import LAST_MS, MS
 from shinkei_gateway.sparkplug.machines import Channel, Machine
@@ -46,7 +47,7 @@ class Births:
         machine = self._machine(fact, out)
         if machine is None:
             return None
-        table = Table(machine, {}, {})
+        table, known = Table(machine, {}, {}), machine.newest
         default = fact.payload.timestamp or fact.received // MS
         changes: list[Change] = []
         unproven: dict[str, Span] = {}
@@ -63,7 +64,7 @@ class Births:
             table.add(metric, message)
             if metric.channel is not None:
                 spans = unproven if metric.is_signal else events
-                self._restated(machine, metric, message, default, fact, changes, spans, out)
+                self._restated(machine, metric, message, default, fact, changes, spans, out, known)
         if any(metric.channel is not None for metric in table.by_name.values()):
             machine.is_stale = False
         self._unproven(machine, fact, unproven, events, out)
@@ -110,8 +111,8 @@ class Births:
             metric.channel.status = status_of(message) or GOOD
 
     def _restated(self, machine: Machine, metric: Metric, message: Any, default: int, fact: facts.Born, changes: list[Change],
-                  spans: dict[str, Span], out: Taken) -> None:  # fmt: skip
-        """What a birth says of one metric, against what was known."""
+                  spans: dict[str, Span], out: Taken, known: int) -> None:  # fmt: skip
+        """What a birth says of one metric, against what was known; ``known``: the machine's newest time then."""
         channel: Channel = metric.channel  # type: ignore[assignment]
         if message.is_null and (channel.last is None or (metric.is_signal and channel.value is None)):
             return  # never measured
@@ -137,7 +138,9 @@ class Births:
             if is_repeat or is_same:
                 return
         if last is not None and not is_repeat:
-            spans[channel.name] = (last, max(time, last))
+            since = min(last, known or last)  # a last value that was not of now does not say since when
+            is_after = since < time <= fact.received + LATEST_NS
+            spans[channel.name] = (since, time if is_after else max(since, fact.received))
 
     def _restated_signal(
         self, machine: Machine, metric: Metric, message: Any, time: int, received: int, out: Taken
@@ -155,7 +158,7 @@ class Births:
             out,
         )
         channel.last, channel.value, channel.is_stale = time, value, False
-        machine.newest = max(machine.newest, time)
+        machine.heard.take(time, received)
 
     def _restated_fact(self, machine: Machine, metric: Metric, message: Any, time: int, is_repeat: bool, received: int,
                        changes: list[Change], out: Taken) -> None:  # fmt: skip
@@ -165,7 +168,7 @@ class Births:
                 metric.channel.last = time
             return
         self._say.fact(machine, metric, message, time, received, changes, out)
-        machine.newest = max(machine.newest, time)
+        machine.heard.take(time, received)
 
     def _unproven(
         self, machine: Machine, fact: facts.Born, signals: dict[str, Span], events: dict[str, Span], out: Taken

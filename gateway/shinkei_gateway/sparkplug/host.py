@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from shinkei_gateway.source_time import newest_of_now
 from shinkei_gateway.sparkplug.facts import AskRebirth, Born, Deviates, Died, Fact, Lost, Message, Refused, Said
 from shinkei_gateway.sparkplug.reorder import MODULUS, Released, Reorder
 from shinkei_gateway.sparkplug.room import Room
@@ -333,9 +334,10 @@ def _time(message: Message) -> int:
 
 
 def _newest(message: Message) -> int:
-    """The newest time in a message: what was said before it is not newer (ns UTC)."""
-    times: list[int] = [one.timestamp * MS for one in message.payload.metrics if one.timestamp <= LAST_MS]
-    return max([_time(message), *times])
+    """The newest time in a message that is of now, or when it came: what was said before it is not newer (ns UTC)."""
+    times: list[int] = [_time(message), *(one.timestamp * MS for one in message.payload.metrics)]
+    found = newest_of_now(max(times), times, message.received)
+    return message.received if found is None else found
 
 
 def _of_birth(payload: Any) -> tuple[int | None, Any]:

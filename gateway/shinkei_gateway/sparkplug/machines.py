@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shinkei_events.model.frame import Value
+from shinkei_gateway.source_time import Newest, believed
 from shinkei_gateway.sparkplug.settings import MetricMap, SparkplugSource
 from shinkei_gateway.state import MachineState
 
@@ -26,20 +27,30 @@ class Channel:
 
 
 class Machine:
-    """``name``: its short id; ``node``: "group/node", where it is heard."""
+    """``name``: its short id; ``node``: "group/node", where it is heard; ``now``: ns UTC, what ``resume`` says of later times is not believed (None: it is)."""
 
-    def __init__(self, name: str, node: str, map: dict[str, Any], resume: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, name: str, node: str, map: dict[str, Any], resume: dict[str, Any] | None = None, now: int | None = None
+    ) -> None:
         self.name, self.node = name, node
         known = resume or {}
         self.channels: dict[str, Channel] = {}
         self._before: dict[str, int] = dict(known.get("last", {}))
         self.floor: int | None = self._before.pop("", None)
-        self.newest: int = known.get("newest", 0)
+        if self.floor is not None and now is not None:
+            self.floor = believed(self.floor, now)
+        newest = [known["newest"], known.get("own", True)] if known.get("newest") else None
+        self.heard = Newest.restored(newest, now) or Newest()
         self.state, self.past = MachineState(map), MachineState(map)
         if "state" in known:
-            self.state.restore(known["state"])
+            self.state.restore(known["state"], now)
         self.has_events = known.get("events", False)
         self.is_stale = known.get("stale", False)
+
+    @property
+    def newest(self) -> int:
+        """The newest source time that was of now, ns UTC; 0: nothing was heard."""
+        return self.heard.time or 0
 
     def channel(self, name: str, how: MetricMap | None) -> Channel:
         """The channel ``name``, with what was known of it before a restart."""
@@ -56,11 +67,11 @@ class Machine:
         last = {name: channel.last for name, channel in self.channels.items() if channel.last is not None}
         last |= self._before
         if len(last) > MOST_REMEMBERED:
-            last = {"": max(last.values())}
+            last = {"": min(max(last.values()), self.newest or max(last.values()))}
         elif self.floor is not None:
             last[""] = self.floor
         return {
-            "node": self.node, "last": last, "newest": self.newest, "state": self.state.state(), "events": self.has_events,
+            "node": self.node, "last": last, "newest": self.newest, "own": self.heard.is_own, "state": self.state.state(), "events": self.has_events,
             "stale": self.is_stale,
         }  # fmt: skip
 

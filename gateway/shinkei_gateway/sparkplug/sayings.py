@@ -26,6 +26,7 @@ from shinkei_gateway.machine_json import (
 )
 from shinkei_gateway.quality import BAD_DECODING, BAD_NO_DATA, GOOD, clean
 from shinkei_gateway.quarantine import refused
+from shinkei_gateway.source_time import is_of_now
 from shinkei_gateway.sparkplug.machines import Machine
 from shinkei_gateway.sparkplug.tables import Metric, status_of
 from shinkei_gateway.sparkplug.topic import NodeId
@@ -148,13 +149,17 @@ class Sayings:
         )
         out.own += 1
 
-    def skew(self, machine: str, newest: int, received: int, out: Taken) -> None:
-        """Watch the machine's clock by the newest time of a live message."""
-        watch = self._clocks.get(machine)
+    def heard(self, machine: Machine, newest: int, received: int, out: Taken) -> None:
+        """The newest time of a live message: watch the machine's clock by it."""
+        machine.heard.take(newest, received)
+        watch = self._clocks.get(machine.name)
         if watch is None:
-            watch = self._clocks[machine] = ClockWatch(self._clock_limit, told=self._told(machine))
+            watch = self._clocks[machine.name] = ClockWatch(self._clock_limit, told=self._told(machine.name))
         found = watch.sample(newest, received)
         if found is not None:
+            if found.step is not None or not is_of_now(newest, received):
+                machine.heard.set(newest, received)
+                machine.state.clock_set(newest)
             fields = {
                 "source": self._name,
                 "skew": found.skew,
@@ -162,7 +167,7 @@ class Sayings:
                 "within": found.within,
                 "step": found.step,
             }
-            out.items.append(Draft(machine, received, received, ClockSkew, fields))
+            out.items.append(Draft(machine.name, received, received, ClockSkew, fields))
             out.own += 1
 
 

@@ -54,7 +54,7 @@ class SparkplugHost:
         self.name, self._settings, self._taker, self._folder = name, settings, taker, folder
         self._clock, self._monotonic = clock, monotonic
         resume = taker.resume(name)
-        self._translator = Translator(name, settings, resume, lambda machine: taker.skew(name, machine))
+        self._translator = Translator(name, settings, resume, lambda machine: taker.skew(name, machine), clock())
         self._host = Host(
             int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes, self._translator.room
         )

@@ -19,6 +19,7 @@ from shinkei_events.model.quarantine import Quarantined
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.quality import BAD_NO_DATA
+from shinkei_gateway.source_time import LATEST_NS, newest_of_now
 from shinkei_gateway.sparkplug import facts
 from shinkei_gateway.sparkplug.births import Births
 from shinkei_gateway.sparkplug.host import LAST_MS, MS
@@ -36,7 +37,10 @@ BAD_NO_COMMUNICATION = 0x8031_0000
 
 
 class Translator:
-    """One source. ``resume``: its last durable resume state; ``told``: a machine's clock skew told before a restart, or None."""
+    """One source. ``resume``: its last durable resume state; ``told``: a machine's clock skew told before a restart, or None.
+
+    ``now``: ns UTC, what ``resume`` says of later times is not believed (None: it is).
+    """
 
     def __init__(
         self,
@@ -44,13 +48,14 @@ class Translator:
         source: SparkplugSource,
         resume: dict[str, Any] | None,
         told: Callable[[str], int | None] = lambda _machine: None,
+        now: int | None = None,
     ) -> None:
         self._meanings, self._map = Meanings(source), state_map(source)
         self._tables: dict[tuple[NodeId, str | None], Table] = {}
         self._say = Sayings(name, int(source.clock_limit * 1e9), told)
         known = (resume or {}).get("machines", {})
         self.machines: dict[str, Machine] = {
-            name: Machine(name, one["node"], self._map, one) for name, one in known.items()
+            name: Machine(name, one["node"], self._map, one, now) for name, one in known.items()
         }
         self.nodes: list[str] = list((resume or {}).get("nodes", ()))
         self.room = Room(source, self.machines)
@@ -171,8 +176,9 @@ class Translator:
             channel.last, channel.value, channel.is_stale = time, value, False
             newest = max(newest, time)
         if newest:
-            machine.newest = max(machine.newest, newest)
-            self._say.skew(machine.name, newest, received, out)
+            live = (one for one in payload.metrics if not one.is_historical)
+            found = newest_of_now(newest, ((one.timestamp or default) * MS for one in live), received)
+            self._say.heard(machine, newest if found is None else found, received, out)
         if changes:
             self._say.states(machine, changes, received, out)
 
@@ -212,7 +218,7 @@ class Translator:
             machines = [table.machine] if table is not None else []
         else:
             machines = [machine for machine in self.machines.values() if machine.node == str(fact.node)]
-        time = fact.time if fact.time <= fact.received + 3_600 * 10**9 else fact.received
+        time = fact.time if fact.time <= fact.received + LATEST_NS else fact.received
         for machine in machines:
             if machine.state.lost(time):
                 out.items.append(no_data_draft(machine.name, time, fact.received))
