@@ -93,6 +93,8 @@ async def _opcua(name: str, source: OpcuaSource, plant: PlantFile) -> tuple[str,
         await session.close()
     if monitored.covers() < source.outage:
         problems.append(f"the server's queues cover {monitored.covers():.3g} s, promised are {source.outage:g} s")
+    if plain := monitored.without_trigger():
+        problems.append(f"the server takes no trigger for {plain} nodes: equal values with new times are not told")
     problems += security.health().get("warnings", [])
     detail = f"{len(watched)} of {len(items)} nodes, {good} with a good value"
     return ("wrong", "; ".join([detail, *problems[:10]])) if problems else ("ok", detail)

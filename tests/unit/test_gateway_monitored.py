@@ -31,8 +31,9 @@ def items(*nodes: str, **more: Any) -> list[Item]:
 class Server:
     """Takes ``limit`` items a call and one call at a time; refuses what ``refuse`` says."""
 
-    def __init__(self, limit: int, refuse: dict[str, int] | None = None) -> None:
+    def __init__(self, limit: int, refuse: dict[str, int] | None = None, *, filters: bool = True) -> None:
         self.limits = {"items": limit}
+        self._filters = filters
         self._refuse = refuse or {}
         self._busy = False
         self.calls: list[int] = []
@@ -53,6 +54,8 @@ class Server:
         response = ua.CreateMonitoredItemsResponse()
         for wish in wishes:
             status = self._refuse.get(wish.ItemToMonitor.NodeId.to_string(), 0)
+            if wish.RequestedParameters.Filter is not None and not self._filters:
+                status = ua.StatusCodes.BadMonitoredItemFilterUnsupported
             response.Results.append(ua.MonitoredItemCreateResult(
                 ua.StatusCode(ua.UInt32(status)), ua.UInt32(1), wish.RequestedParameters.SamplingInterval * 2,
                 ua.UInt32(wish.RequestedParameters.QueueSize // 3),
@@ -90,6 +93,21 @@ def test_refusals_say_what_to_do_and_cost_nobody_else() -> None:
     assert "EURange" in monitored.refused[1]
     assert monitored.refused[2] == "BadNodeIdUnknown"
     assert monitored.refused[3] == NO_NAMESPACE
+
+
+def test_a_server_without_filters_is_asked_without_a_trigger_but_never_without_a_deadband() -> None:
+    server = Server(2, {"i=5": ua.StatusCodes.BadNodeIdUnknown}, filters=False)
+    wanted = items("i=1", "i=3", "i=5", deadband=0) + items("i=2", deadband=0.5)
+    wanted += items("i=4", trigger="status_value", deadband=0)
+    monitored, watched = watch(server, wanted)
+    assert sorted(watched) == sorted(monitored.revised) == [0, 1, 4]
+    assert (set(monitored.refused), monitored.refused[2]) == ({2, 3}, "BadNodeIdUnknown")
+    assert "knows no deadband" in monitored.refused[3]
+    assert monitored.without_trigger() == monitored.health(30)["without_trigger"] == 2, (
+        "status_value is what is told anyhow"
+    )
+    assert server.calls == [2, 2, 1, 2, 2], "within the limit"
+    assert [wish.RequestedParameters.ClientHandle for wish in server.wishes[5:]] == [0, 1, 2, 4]
 
 
 def test_what_the_queues_cover_is_worked_out_from_what_the_server_made_of_it() -> None:

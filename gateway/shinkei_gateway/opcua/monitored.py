@@ -48,7 +48,11 @@ class Monitored:
         self.revised, self.refused = dict(remembered.items), dict(remembered.refused)
 
     async def watch(self, session: Session, subscription: int, handles: Iterable[int]) -> list[int]:
-        """Monitor the nodes of ``handles``; gives those that are watched now. Raises `NotConnected`."""
+        """Monitor the nodes of ``handles``; gives those that are watched now. Raises `NotConnected`.
+
+        A server need not know data change filters (Part 7, Embedded DataChange Subscription): what it refuses for one that only has a trigger
+        is asked for without, and told when value or status change (Part 4 §7.22.2).
+        """
         wanted: list[tuple[int, ua.NodeId]] = []
         for handle in handles:
             try:
@@ -56,28 +60,42 @@ class Monitored:
             except KeyError:
                 self.refused[handle] = NO_NAMESPACE
 
+        plain: list[tuple[int, ua.NodeId]] = []
+
         async def create(part: Sequence[tuple[int, ua.NodeId]]) -> list[int]:
-            return await self._create(session, subscription, part)
+            return await self._create(session, subscription, part, plain)
+
+        async def create_plain(part: Sequence[tuple[int, ua.NodeId]]) -> list[int]:
+            return await self._create(session, subscription, part, None)
 
         # Only what was refused before anything was done is asked for again: an item made twice would tell everything twice.
-        return await in_parts(wanted, session.limits, "items", create, codes=NOT_DONE)
+        watched = await in_parts(wanted, session.limits, "items", create, codes=NOT_DONE)
+        return watched + await in_parts(plain, session.limits, "items", create_plain, codes=NOT_DONE)
 
-    async def _create(self, session: Session, subscription: int, part: Sequence[tuple[int, ua.NodeId]]) -> list[int]:
+    async def _create(
+        self, session: Session, subscription: int, part: Sequence[tuple[int, ua.NodeId]],
+        plain: list[tuple[int, ua.NodeId]] | None,
+    ) -> list[int]:  # fmt: skip
+        """``plain`` gets those to ask for without a filter; None: they are asked for so."""
         request = ua.CreateMonitoredItemsRequest()
         request.Parameters = ua.CreateMonitoredItemsParameters(
             SubscriptionId=subscription, TimestampsToReturn=ua.TimestampsToReturn.Both,
-            ItemsToCreate=[_wish(handle, node, self._items[handle]) for handle, node in part],
+            ItemsToCreate=[_wish(handle, node, self._items[handle], has_filter=plain is not None) for handle, node in part],
         )  # fmt: skip
         results = (await session.call(request, ua.CreateMonitoredItemsResponse)).Results
         watched = []
-        for (handle, _), result in zip(part, results, strict=True):
+        for (handle, node), result in zip(part, results, strict=True):
+            item = self._items[handle]
             if result.StatusCode.is_good():
                 sampling = result.RevisedSamplingInterval / 1000
-                self.revised[handle] = Revised(result.MonitoredItemId, sampling, result.RevisedQueueSize)
+                has_trigger = plain is not None or item.trigger == "status_value"
+                self.revised[handle] = Revised(result.MonitoredItemId, sampling, result.RevisedQueueSize, has_trigger)
                 self.refused.pop(handle, None)
                 watched.append(handle)
             else:
-                self.refused[handle] = _reason(result.StatusCode, self._items[handle])
+                self.refused[handle] = _reason(result.StatusCode, item)
+                if plain is not None and item.deadband == "none" and result.StatusCode.value & 0xFFFF_0000 in _NO_RANGE:
+                    plain.append((handle, node))
         return watched
 
     async def release(self, session: Session, subscription: int, handles: list[int], reason: str) -> None:
@@ -131,6 +149,10 @@ class Monitored:
             if covered(found) < outage
         }
 
+    def without_trigger(self) -> int:
+        """Nodes of which the server takes no trigger: equal values with new times are not told."""
+        return sum(not one.has_trigger for one in list(self.revised.values()))
+
     def some_refused(self) -> str:
         """A few of the nodes that are refused, and why."""
         some = sorted(self.refused.items())[:5]
@@ -142,7 +164,7 @@ class Monitored:
         return {
             "sampling_s": max((one.sampling for one in revised), default=0.0), "queue": min((one.queue for one in revised), default=0),
             "covers_s": self.covers() if revised else 0.0, "promised_s": float(outage),
-            "short": dict(list(self.short_of(outage).items())[:20]),
+            "without_trigger": self.without_trigger(), "short": dict(list(self.short_of(outage).items())[:20]),
             "refused": {self._items[handle].node: reason for handle, reason in list(self.refused.items())},
         }  # fmt: skip
 
@@ -152,12 +174,12 @@ def covered(found: Revised) -> float:
     return found.queue * max(found.sampling, 0.001)
 
 
-def _wish(handle: int, node: ua.NodeId, item: Item) -> ua.MonitoredItemCreateRequest:
+def _wish(handle: int, node: ua.NodeId, item: Item, *, has_filter: bool) -> ua.MonitoredItemCreateRequest:
     filter_ = ua.DataChangeFilter(
         Trigger=_TRIGGERS[item.trigger], DeadbandType=ua.UInt32(_DEADBANDS[item.deadband]), DeadbandValue=item.band
     )
     params = ua.MonitoringParameters(
-        ClientHandle=handle, SamplingInterval=item.sampling * 1000, Filter=filter_, QueueSize=item.queue,
+        ClientHandle=handle, SamplingInterval=item.sampling * 1000, Filter=filter_ if has_filter else None, QueueSize=item.queue,
         DiscardOldest=item.discard == "oldest",
     )  # fmt: skip
     return ua.MonitoredItemCreateRequest(

@@ -15,11 +15,12 @@ from shinkei_events.runfile import write_atomic
 
 
 class Revised(msgspec.Struct, frozen=True, array_like=True):
-    """A monitored item at the server: its id there, sampling in s, length of its queue."""
+    """A monitored item at the server: its id there, sampling in s, length of its queue; whether the server takes the wished trigger."""
 
     item: int
     sampling: float
     queue: int
+    has_trigger: bool = True
 
 
 class Remembered(msgspec.Struct, kw_only=True):

@@ -247,10 +247,10 @@ def writable_key(node: str, value: Writable) -> tuple[str, str, Writable]:
 
 
 def deadband_of(wish: float | str | None) -> tuple[str, float]:
-    """none, absolute or percent, and how wide. Raises ValueError.
+    """none, absolute or percent, and how wide. 0 is none: a node's own wish against its group's. Raises ValueError.
 
-    >>> deadband_of(0.5), deadband_of("2%"), deadband_of(None)
-    (('absolute', 0.5), ('percent', 2.0), ('none', 0.0))
+    >>> deadband_of(0.5), deadband_of("2%"), deadband_of(None), deadband_of(0)
+    (('absolute', 0.5), ('percent', 2.0), ('none', 0.0), ('none', 0.0))
     """
     if wish is None:
         return "none", 0.0
@@ -260,7 +260,7 @@ def deadband_of(wish: float | str | None) -> tuple[str, float]:
     band = float(str(wish).removesuffix("%"))
     if not 0 <= band <= (100 if percent else math.inf):
         raise ValueError(wish)
-    return ("percent" if percent else "absolute"), band
+    return ("none" if band == 0 else "percent" if percent else "absolute"), band
 
 
 def _wishes(where: str, wishes: SignalNode | OpcuaSource) -> None:
