@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from shinkei_gateway.said import KEPT, NEVER, Said, Taken, newest
+from shinkei_gateway.said import KEPT, NEVER, Found, Said, Taken, Window, newest
 
 OPERATION = "@operation"
 """The role of the node that holds the whole operation."""
@@ -47,6 +47,8 @@ class Cycle(NamedTuple):
     missed: int
     since: int | None = None
     set_back_from: int | None = None
+    torn: list[str] = []
+    """Those of ``unknown`` that may be of the cycle before or after."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,12 @@ class Handshake:
     timeout: int
     counter_of: Callable[[Any], int | None] = lambda _value: None
     debounce: int = 0
+    lag: int = 0
+    """A value may be stamped so long after its edge (ns): servers that sample stamp one node after the other."""
+    is_sure: bool = True
+    """Whether the machine writes nothing of the next cycle within ``lag``; else what may be either's is unknown."""
+    settle: int = 0
+    """So long after an edge (our clock, ns) everything stamped up to twice ``lag`` after it has come."""
     last: Edge | None = None
     bounced: int = 0
     """Edges taken as one with the edge before."""
@@ -134,6 +142,8 @@ class Handshake:
     def disconnected(self) -> None:
         """Values that follow come from a new connection; the first trigger value may be an edge that was missed."""
         self._known, self._heard = False, None
+        for said in self._said.values():
+            said.first = None
 
     def wait_again(self, now: int) -> None:
         """The machine was away, and what it said meanwhile comes now: unfinished edges wait again from ``now``."""
@@ -148,16 +158,21 @@ class Handshake:
         done: list[Cycle] = []
         while self._pending:
             head = self._head()
-            found = {role: taken for role in self.roles if (taken := self._belongs(role, head)) is not None}
+            chosen = {role: self._belongs(role, head) for role in self.roles}
+            found = {role: one.taken for role, one in chosen.items() if one.taken is not None}
             missing = [role for role in self.roles if role not in found]
             is_past = head.initial and OPERATION in missing and len(self._pending) > 1
-            if missing and not is_past and now - head.since < self.timeout:
+            is_open = bool(missing) or (now - head.since < self.settle and not all(one.firm for one in chosen.values()))
+            if is_open and not is_past and now - head.since < self.timeout:
                 break
             self._pending.popleft()
             self._speak_for(head, found)
             if head.initial and OPERATION in missing:
                 continue  # the counter of a machine met for the first time: nobody promised what was before
-            done.append(Cycle(head.edge, head.previous, found, missing, head.missed, head.floor, head.set_back_from))
+            torn = [role for role in missing if chosen[role].torn]
+            done.append(
+                Cycle(head.edge, head.previous, found, missing, head.missed, head.floor, head.set_back_from, torn)
+            )
         return done
 
     def to_read(self, now: int) -> list[str]:
@@ -169,7 +184,7 @@ class Handshake:
         asked = [
             role
             for role in self.roles
-            if role not in head.asked and (late or is_standing(role)) and self._belongs(role, head) is None
+            if role not in head.asked and (late or is_standing(role)) and self._belongs(role, head).taken is None
         ]
         head.asked.update(asked)
         return asked
@@ -197,13 +212,21 @@ class Handshake:
             [*p.edge, *(p.previous or (None, None)), p.missed, p.initial, p.floor, p.set_back_from, p.late]
             for p in self._pending
         ]
-        return {"last": list(self.last) if self.last else None, "pending": pending, "value": self._value}
+        state = {"last": list(self.last) if self.last else None, "pending": pending, "value": self._value}
+        if self.lag:
+            state["spoken"] = {
+                role: [said.floor, said.doubt] for role, said in self._said.items() if role in self.roles
+            }
+        return state
 
     def restore(self, state: dict[str, Any], now: int) -> None:
         """Go on from `state`; unfinished edges wait again from ``now``."""
         self.last = Edge(*state["last"]) if state.get("last") else None
         self._value = state.get("value")
         self._recent.extend([] if self.last is None else [self.last])
+        for role, (floor, doubt) in state.get("spoken", {}).items():
+            said = self._said.setdefault(role, Said())
+            said.floor, said.doubt = floor, doubt
         for time, counter, before, before_counter, missed, initial, *more in state.get("pending", []):
             previous = Edge(before, before_counter) if before is not None else None
             self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial, *more))
@@ -223,23 +246,42 @@ class Handshake:
         return head
 
     def _speak_for(self, head: _Pending, found: dict[str, Taken]) -> None:
-        if head.late is None:
-            for role, said in self._said.items():
-                said.floor, said.given = head.edge.time, found.get(role, said.given)
+        for role in self.roles if head.late is None else ():
+            said = self._said.setdefault(role, Said())
+            said.spoken(head.edge.time, self.lag, found.get(role), is_sure=self.is_sure)
 
-    def _belongs(self, role: str, pending: _Pending) -> Taken | None:
+    def _window(self, role: str, pending: _Pending) -> Window:
+        """``pending`` is the oldest."""
+        later = self._pending[1] if len(self._pending) > 1 else None
+        until = later.edge.time if later is not None and later.edge.time > pending.edge.time else None
+        is_exact = (
+            pending.initial or pending.late is not None
+        )  # the edge is the machine's count when it was met, or long past
+        lag = 0 if is_exact else self.lag
+        return Window(pending.after, pending.edge.time, until, lag, self.is_sure or not lag, role.startswith((IN, OUT)))
+
+    def _belongs(self, role: str, pending: _Pending) -> Found:
         edge, said = pending.edge, self._said.get(role, _NOTHING)
         is_set_back = any(later.set_back_from is not None for later in self._pending if later is not pending)
         values = said.before_step() if is_set_back else list(said.told)
         if role == OPERATION and edge.counter is not None:
             for taken in values:
                 if self.counter_of(taken.value) == edge.counter and not (pending.initial and taken.time > edge.time):
-                    return taken  # a counter met for the first time is no edge: what comes after it belongs to the next
+                    return Found(
+                        taken
+                    )  # a counter met for the first time is no edge: what comes after it belongs to the next
             values = [taken for taken in values if self.counter_of(taken.value) is None]
-        best = newest([taken for taken in values if taken.time <= edge.time])
-        if best is not None and best.time > pending.after:
-            return best
-        return None if is_own(role) else _stands(said, best, pending.answers.get(role), edge.time)
+        window = self._window(role, pending)
+        found = (said if pending.late is None else _NOTHING).choose(values, window)
+        if found.torn or is_own(role):
+            return found
+        stood = newest([taken for taken in values if taken.time <= edge.time])
+        if found.taken is None:
+            return Found(_stands(said, stood, pending.answers.get(role), edge.time), firm=not window.lag)
+        is_change = role != RESULT and is_standing(role) and found.taken.time > edge.time
+        if is_change and not window.is_sure and stood is not None and stood.value != found.taken.value:
+            return Found(None, firm=False, torn=True)  # mounted for this cycle, or already for the next
+        return found
 
 
 _NOTHING = Said()

@@ -23,12 +23,37 @@ class Taken(NamedTuple):
     status: int
 
 
+class Window(NamedTuple):
+    """When what belongs to an edge may be stamped (ns): after the edge ``after``, up to ``lag`` after ``edge``, nearer to it than to ``later``.
+
+    ``is_sure``: nothing of the next cycle is stamped within ``lag``. Else what may be either's is nobody's. ``is_part``: empty text is no value.
+    """
+
+    after: int
+    edge: int
+    later: int | None = None
+    lag: int = 0
+    is_sure: bool = True
+    is_part: bool = False
+
+
+class Found(NamedTuple):
+    """``firm``: nothing that comes yet can change it; ``torn``: there are values, and nobody can tell whose they are."""
+
+    taken: Taken | None
+    firm: bool = True
+    torn: bool = False
+
+
 @dataclass(slots=True)
 class Said:
-    """``floor``: source time up to which everything is spoken for; ``given``: what an edge got last; ``stood``: said last before the clock was set back."""
+    """``floor``: source time up to which everything is spoken for, ``doubt``: up to which it may be of the edge before that got nothing; ``given``: what an edge got last; ``stood``: said last before the clock was set back."""
 
     told: deque[Taken] = field(default_factory=lambda: deque(maxlen=KEPT))
     floor: int = NEVER
+    doubt: int = NEVER
+    first: int | None = None
+    """Source time of the first value since listening began: it stood there, and some servers stamp it anew."""
     given: Taken | None = None
     stood: Taken | None = None
 
@@ -37,6 +62,7 @@ class Said:
         if self.told and self.told[-1].time == taken.time:
             self.told.pop()
         self.told.append(taken)
+        self.first = taken.time if self.first is None else self.first
 
     def set_back(self, since: int, until: int) -> None:
         """The machine's clock was set back, between an edge at ``since`` and the next at ``until``: what was said before stands, and belongs to no edge since.
@@ -48,7 +74,7 @@ class Said:
             step = len(self.told) - 1
         for _ in range(max(given, -1 if step is None else step) + 1):
             self.stood = self.told.popleft()
-        self.floor, self.given = NEVER, None
+        self.floor, self.doubt, self.given = NEVER, NEVER, None
 
     def before_step(self) -> list[Taken]:
         """What was said before the clock was set back (once more)."""
@@ -65,6 +91,49 @@ class Said:
         places = range(max(self._given(), 0), len(times) - 1)
         return next((at for at in places if times[at + 1] < times[at]), None)
 
+    def spoken(self, edge: int, lag: int, taken: Taken | None, *, is_sure: bool) -> None:
+        """An edge got ``taken``, or nothing."""
+        self.given, self.doubt = taken or self.given, NEVER
+        if is_sure:
+            self.floor = edge + lag
+        elif taken is not None:
+            self.floor = min(max(edge, taken.time), edge + lag)
+        else:
+            self.floor, self.doubt = edge, edge + lag
+
+    def choose(self, values: list[Taken], window: Window) -> Found:
+        """Which of ``values`` (of this node) is the edge's."""
+        edge, lag = window.edge, window.lag
+        known = [taken for taken in values if self._is_in(taken.time, window)]
+        if window.is_sure:
+            return Found(newest(known), firm=not lag)
+        best = newest([taken for taken in known if taken.time <= edge])
+        behind = [taken for taken in known if taken.time > edge]
+        is_sure = best is not None and (best.time > self.doubt or edge - best.time <= best.time - window.after)
+        is_beside = best is not None and edge - best.time <= lag and (best.time != self.first or best.time == edge)
+        if is_sure and is_beside:
+            return Found(best)  # written with the edge
+        if window.is_part and any(not _is_empty(taken) for taken in known):
+            behind = [taken for taken in behind if not _is_empty(taken)]
+            best = None if behind and best is not None and _is_empty(best) else best
+        torn = Found(None, firm=False, torn=True)
+        if not behind:
+            return Found(best, firm=False) if best is None or is_sure else torn
+        one = behind[-1]
+        if any(taken.value != one.value for taken in behind) or (
+            window.later is not None and window.later - one.time <= lag
+        ):
+            return torn
+        if best is None or best.value == one.value:
+            return Found(best or one, firm=False)
+        return torn if is_sure or window.is_part else Found(one, firm=False)
+
+    def _is_in(self, time: int, window: Window) -> bool:
+        after, edge, later = window.after, window.edge, window.later
+        if time <= edge:
+            return max(self.floor, after) < time or time == edge > after
+        return self.floor < time <= edge + window.lag and (later is None or later - time > time - edge)
+
     def stands(self, at: int) -> Taken | None:
         """What was said last, if that was not after ``at``."""
         last = self.told[-1] if self.told else None
@@ -73,6 +142,10 @@ class Said:
     def is_open(self, time: int) -> bool:
         """Whether the value of ``time`` may belong to an edge not seen yet."""
         return time > self.floor and any(taken.time == time for taken in self.told)
+
+
+def _is_empty(taken: Taken) -> bool:
+    return taken.value is None or (isinstance(taken.value, str) and not taken.value.strip("\x00 \t\r\n"))
 
 
 def newest(values: list[Taken]) -> Taken | None:

@@ -84,6 +84,85 @@ def test_a_clock_that_is_set_mixes_no_cycles(
         assert all(cycle.unknown == [] for cycle in done)
 
 
+LAG, CYCLE = SECOND // 10, SECOND
+
+
+@given(
+    stamps=st.lists(st.tuples(*[st.integers(1 - LAG, LAG)] * 3), min_size=1, max_size=8),
+    lost=st.sets(st.tuples(st.integers(1, 8), st.sampled_from(ROLES)), max_size=4),
+    order=st.permutations(NODES),
+    is_sure=st.booleans(),
+    counts=st.booleans(),
+    restarts=st.sets(st.integers(1, 8)),
+)
+def test_values_stamped_around_their_edge_are_never_another_ones(
+    stamps: list[tuple[int, ...]],
+    lost: set[tuple[int, str]],
+    order: list[str],
+    is_sure: bool,
+    counts: bool,
+    restarts: set[int],
+) -> None:
+    """A server that samples stamps what was written together up to ``LAG`` apart."""
+    shake = Handshake("cycle", ROLES, 2 * SECOND, lag=LAG, is_sure=is_sure, settle=3 * LAG)
+    shake.trigger(0, 0 if counts else False, 0)
+    done = []
+    for number, offsets in enumerate(stamps, 1):
+        edge = number * CYCLE
+        said = dict(zip(ROLES, offsets, strict=True))
+        for node in order:
+            if node == "trigger":
+                shake.trigger(edge, number if counts else True, edge)
+            elif (number, node) not in lost:
+                shake.value(node, edge + said[node], number, 0)
+            done += shake.finished(edge)
+        done += shake.finished(edge + 3 * LAG)
+        if not counts:
+            shake.trigger(edge + SECOND // 2, False, edge + SECOND // 2)
+        if number in restarts and not shake.is_waiting:
+            again = Handshake("cycle", ROLES, 2 * SECOND, lag=LAG, is_sure=is_sure, settle=3 * LAG)
+            again.restore(shake.state(), edge)
+            for node in ROLES:  # a new subscription says what stands
+                if (number, node) not in lost:
+                    again.value(node, edge + said[node], number, 0)
+            shake = again
+    done += shake.finished(len(stamps) * CYCLE + 3 * SECOND)
+    assert [cycle.edge.time for cycle in done] == [number * CYCLE for number in range(1, len(stamps) + 1)]
+    for number, cycle in enumerate(done, 1):
+        assert {taken.value for taken in cycle.values.values()} <= {number}
+        assert set(cycle.unknown) == {role for at, role in lost if at == number}
+
+
+@given(
+    written=st.lists(st.lists(st.integers(1, CYCLE), max_size=2), min_size=1, max_size=8),
+    order=st.permutations(["trigger", "@in.0"]),
+)
+def test_an_exact_server_gives_no_part_another_ones_number_where_the_lag_is_not_known(
+    written: list[list[int]], order: list[str]
+) -> None:
+    """A part's number is written any time in its cycle, also right after the edge before, perhaps cleared before."""
+    shake = Handshake("cycle", ["@in.0"], 2 * SECOND, lag=LAG, is_sure=False, settle=3 * LAG)
+    shake.trigger(0, 0, 0)
+    said: list[tuple[int, str, object]] = []
+    for number, times in enumerate(written, 1):
+        edge = number * CYCLE
+        *cleared, last = sorted({*times}) or [CYCLE]
+        said += [(edge - CYCLE + time, "@in.0", "") for time in cleared]
+        said += [(edge - CYCLE + last, "@in.0", f"SN{number}"), (edge, "trigger", number)]
+    done = []
+    for time, node, value in sorted(said, key=lambda one: (one[0], order.index(one[1]))):
+        done += shake.finished(time - 1)
+        if node == "trigger":
+            shake.trigger(time, value, time)
+        else:
+            shake.value(node, time, value, 0)
+    done += shake.finished(len(written) * CYCLE + 3 * SECOND)
+    for number, cycle in enumerate(done, 1):
+        assert [taken.value for taken in cycle.values.values()] in ([], [f"SN{number}"])
+        is_early = any(min(times, default=CYCLE) <= LAG for times in written)
+        assert is_early or cycle.unknown == []
+
+
 @given(
     times=st.lists(st.integers(1, 1000), min_size=1, max_size=40, unique=True),
     seen=st.integers(0, 40),

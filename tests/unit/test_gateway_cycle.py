@@ -99,7 +99,7 @@ def test_the_same_edge_gives_the_same_operation_after_a_crash() -> None:
         for role, value in (VALUES | {"@in.0": serial}).items():
             cycles.value(by_role[role], Sample(value, 0, 95, None), 95)
         cycles.trigger(trigger, 7, 100, 0)
-        return cycles.finish(120, 0)[0]
+        return cycles.finish(120, 10**9)[0]
 
     before = Cycles("src", settings, items)
     before.trigger(trigger, 6, 40, 0)

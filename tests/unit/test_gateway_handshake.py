@@ -345,3 +345,60 @@ def test_a_server_that_stamps_what_it_reads_says_what_stands() -> None:
         shake.to_read(TIMEOUT // 2)
         shake.answer("leak", count * 100 + 50, said, 0)
         assert [c.unknown for c in shake.finished(TIMEOUT)] == [unknown]
+
+
+def lagging(*roles: str, is_sure: bool = False) -> Handshake:
+    shake = Handshake("cycle", list(roles), TIMEOUT, lag=50, is_sure=is_sure, settle=150)
+    shake.trigger(0, 0, 0)
+    return shake
+
+
+def test_a_part_s_number_on_both_sides_of_the_edge_is_nobody_s_unless_the_lag_is_known() -> None:
+    for is_sure, given in ((False, None), (True, "SN2")):
+        shake = lagging("@in.0", is_sure=is_sure)
+        shake.value("@in.0", 900, "SN1", 0)
+        shake.trigger(1000, 1, 0)
+        shake.value("@in.0", 1010, "SN2", 0)
+        (found,) = shake.finished(TIMEOUT)
+        assert (found.unknown, found.torn) == ((["@in.0"], ["@in.0"]) if given is None else ([], []))
+        assert [taken.value for taken in found.values.values()] == ([] if given is None else [given])
+
+
+def test_a_number_cleared_beside_the_edge_leaves_no_doubt() -> None:
+    for cleared, said in ((600, 1010), (1010, 600)):
+        shake = lagging("@in.0")
+        for time, value in sorted(((cleared, ""), (said, "SN1"))):
+            shake.value("@in.0", time, value, 0)
+        shake.trigger(1000, 1, 0)
+        assert shake.finished(149) == []
+        assert [c.values["@in.0"].value for c in shake.finished(150)] == ["SN1"]
+
+
+def test_a_tool_changed_at_the_edge_is_unknown_and_one_that_stands_is_read() -> None:
+    shake = lagging("@resource.tool")
+    shake.value("@resource.tool", 10, "T1", 0)
+    shake.trigger(1000, 1, 0)
+    assert shake.finished(150)[0].values["@resource.tool"].value == "T1"
+    shake.value("@resource.tool", 2010, "T2", 0)
+    shake.trigger(2000, 2, 0)
+    assert shake.finished(TIMEOUT)[0].torn == ["@resource.tool"]
+
+
+def test_a_value_of_an_old_edge_told_late_is_found_though_newer_ones_are_spoken_for() -> None:
+    shake = Handshake("cycle", ["leak"], TIMEOUT)
+    shake.trigger(400, 2, 0)
+    shake.value("leak", 400, 0.2, 0)
+    assert len(shake.finished(0)) == 1
+    shake.trigger(200, 1, 0)
+    shake.value("leak", 200, 0.1, 0)
+    assert [(c.edge, c.values["leak"].value) for c in shake.finished(0)] == [(Edge(200, 1), 0.1)]
+
+
+def test_what_stood_when_listening_began_is_not_taken_for_written_with_the_edge() -> None:
+    """A server gave the serial number of the part before the time at which it was asked."""
+    shake = lagging("@in.0")
+    shake.value("@in.0", 990, "SN0", 0)
+    shake.trigger(1000, 1, 0)
+    assert shake.finished(149) == []
+    shake.value("@in.0", 1010, "SN1", 0)
+    assert [c.torn for c in shake.finished(TIMEOUT)] == [["@in.0"]]

@@ -17,6 +17,9 @@ from shinkei_gateway.quarantine import refused
 KEPT_RAW = 16
 """Values of a node that outlive a restart: those that came in one message with, or before, the edge they belong to."""
 
+SAMPLES_LATE = 2
+"""A server that samples stamps what was written together up to one interval apart; it may be late itself by as much."""
+
 
 class Cycles:
     """``name``: the source; ``cause`` of cycles that pass unseen is set by `disconnected`."""
@@ -33,6 +36,15 @@ class Cycles:
         self._meanings = {h.name: meaning_of(h) for h in source.handshakes}
         self._settings = {h.name: h for h in source.handshakes}
         self._due: list[Due] = []
+        self.paced(source.sampling, source.publish)
+
+    def paced(self, sampling: float, publishing: float) -> None:
+        """How often (s) the server looks at the nodes and sends, as revised: it may stamp a value by so much later than the edge it came with."""
+        for name, handshake in self._handshakes.items():
+            own = self._settings[name].lag
+            handshake.is_sure = own is not None
+            handshake.lag = int((SAMPLES_LATE * max(0.0, sampling) if own is None else own) * 1e9)
+            handshake.settle = 2 * handshake.lag + int(publishing * 1e9) if handshake.lag else 0
 
     def disconnected(self, cause: str) -> None:
         """What comes next is from a new connection."""
@@ -142,6 +154,8 @@ class Cycles:
             found.append(self._gap(self._cause, span, received, cycle.missed, [f"@{name}"], detail))
         if cycle.unknown:
             detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
+            if cycle.torn:
+                detail += f" ({', '.join(cycle.torn)}: of this cycle or another, see the handshake's lag)"
             channels = [f"@{name}.{role.lstrip('@')}" for role in cycle.unknown]
             found.append(self._gap("handshake_incomplete", (since, edge), received, len(channels), channels, detail))
         return found

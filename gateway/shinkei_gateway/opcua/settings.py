@@ -101,7 +101,8 @@ class HandshakeNodes(Strict, frozen=True):
     ``operation``: a text node with the operation as JSON; ``readings``: name to node, added to its readings. ``inputs``, ``outputs``,
     ``resources`` (tool, recipe, program, fixture, operator_group), ``product``, ``result``: nodes that say what the text does not;
     ``results``: a machine's own code to a result; ``kind``: where no text says it. What has not come ``timeout`` after the edge is
-    unknown. Edges closer than ``debounce`` are one. ``answer``: what the machine is told then, if the source's ``answers`` allow it.
+    unknown. Edges closer than ``debounce`` are one. ``lag``: a value may be stamped so long after its edge, and the machine writes nothing of
+    the next cycle before that; None: twice the sampling interval, and what may be of this cycle or the next is unknown. ``answer``: what the machine is told then, if the source's ``answers`` allow it.
     """
 
     name: str
@@ -110,6 +111,7 @@ class HandshakeNodes(Strict, frozen=True):
     readings: dict[str, str] = {}
     timeout: Duration = Duration(2.0)
     debounce: Duration = Duration(0.0)
+    lag: Duration | None = None
     kind: OperationKind = "process"
     inputs: list[PartNode] = []
     outputs: list[PartNode] = []
@@ -228,6 +230,8 @@ def check_opcua(source: OpcuaSource, where: str) -> None:
         node_id(f"{here}.trigger", handshake.trigger)
         for role, node in handshake.nodes().items():
             node_id(f"{here}.{role if role.startswith('@') else f'readings.{role}'}", node)
+        if handshake.lag is not None and 2 * handshake.lag > handshake.timeout:
+            raise BadConfig(f"{here}.lag", handshake.lag, "at most half of the handshake's timeout")
         if any(name.startswith("@") for name in handshake.readings):
             raise BadConfig(f"{here}.readings", min(handshake.readings), "names that do not begin with @")
         if not handshake.nodes():

@@ -136,6 +136,7 @@ class Translator:
     def paced(self, sampling: float, publishing: float, signals: float = 0.0) -> None:
         """How often (s) the server looks at what is no signal, sends, and looks at the slowest signal, as revised."""
         self._floors.pace = slack(sampling, publishing)
+        self.cycles.paced(sampling, publishing)
         self._continuity.slack = _spread(signals, publishing)
 
     def proved(self, sent: int | None) -> None:
