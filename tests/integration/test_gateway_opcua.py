@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -462,6 +464,34 @@ def test_it_ends_at_once_when_told_also_while_the_machine_is_away() -> None:
         assert asyncio.get_running_loop().time() - began < patient(2.0)
 
     asyncio.run(whole())
+
+
+def test_a_server_that_takes_one_publish_request_has_one_and_its_session_is_nobody_elses_to_read(
+    tmp_path: Path,
+) -> None:
+    """It answers the others with BadTooManyPublishRequests; a token of the session is as good as a password."""
+
+    async def test(machine: CountingMachine, intake: FakeIntake, proxy: Proxy) -> None:
+        honest_server.WAYS.requests = 1
+        memory = tmp_path / "sessions" / "src"
+        made = OpcuaMachine("src", strict(settings(machine.url), OpcuaSource, "x"), intake, memory=memory)
+        before = os.umask(0)
+        try:
+            async with running(made):
+                await connected(made)
+                for _ in range(3):
+                    await machine.step()
+                    await all_came(machine, intake)
+                await eventually_async(lambda: made.health()["publish_requests"] == 1)
+                await eventually_async(memory.exists)
+                modes = [stat.S_IMODE(path.stat().st_mode) for path in (memory, memory.parent)]
+        finally:
+            os.umask(before)
+        assert modes == [0o600, 0o700]
+        assert made.health()["connections"] == 1
+        assert (verdict(machine, intake).missing, intake.gaps()) == (0, [])
+
+    check(test)
 
 
 @pytest.mark.parametrize("way", ["nothing_waits", "told_of_it"])
