@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 
 from shinkei_events.errors import NotConnected, RetryAfter
+from shinkei_events.runfile import read_run
 from shinkei_events.settings import PlantFile, section
 from shinkei_gateway.mqtt.broker_settings import BrokerSettings, dial
 from shinkei_gateway.mqtt.broker_state import BrokerState, look
@@ -25,8 +29,8 @@ from shinkei_gateway.opcua.sample import sample_of
 from shinkei_gateway.opcua.security import security_of
 from shinkei_gateway.opcua.session import Session
 from shinkei_gateway.opcua.settings import OpcuaSource
-from shinkei_gateway.settings import FileSource, GatewaySettings, Source, sources_of
-from shinkei_gateway.shards import forgotten
+from shinkei_gateway.settings import FileSource, GatewaySettings, Source, shards_of, sources_of
+from shinkei_gateway.shards import forgotten, part_name
 from shinkei_gateway.sparkplug.settings import SparkplugSource
 from shinkei_gateway.sparkplug.topic import filters
 
@@ -37,7 +41,24 @@ def try_sources(plant: PlantFile) -> list[dict[str, Any]]:
     """One row a source (and one a forgotten spool): ``state`` ok, wrong (it answers, but some of what is configured is not there) or absent."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     settings = section(plant, "gateway", GatewaySettings)
-    return [*asyncio.run(_all(sources_of(settings), plant)), *_forgotten(plant, settings)]
+    return [
+        *asyncio.run(_all(sources_of(settings), plant)),
+        *_forgotten(plant, settings),
+        *_kept_short(plant, settings),
+    ]
+
+
+def _kept_short(plant: PlantFile, settings: GatewaySettings) -> list[dict[str, Any]]:
+    """Shards that run and cannot keep for ``keep_after`` what is recorded."""
+    rows = []
+    for shard in shards_of(settings):
+        run = read_run(plant.dir, part_name(settings, shard))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with urlopen(f"http://{(run or {})['http']}/health", timeout=5) as answer:
+                why = json.load(answer)["details"]["kept_short"]
+            if why:
+                rows.append({"what": f"gateway.spool of shard {shard}", "state": "wrong", "detail": why})
+    return rows
 
 
 def _forgotten(plant: PlantFile, settings: GatewaySettings) -> list[dict[str, Any]]:

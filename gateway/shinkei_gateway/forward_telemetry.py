@@ -74,3 +74,16 @@ class CommandAnswered(Telemetry, frozen=True):
     what: str
     outcome: str
     text: ClassVar[str] = "command {command} ({what}): {outcome}"
+
+
+class KeptShort(Telemetry, frozen=True):
+    """The spool's space does not last for what ``keep_after`` promises: a database restored from an older backup misses what went."""
+
+    kept: str
+    promised: str
+    why: str
+    level: ClassVar[int] = logging.WARNING
+    text: ClassVar[str] = (
+        "spool: what is recorded is kept for {kept}, not for keep_after = {promised}: {why}; more max_bytes or disk keeps more"
+    )
+    metric: ClassVar[str | None] = "shinkei_spool_kept_short"

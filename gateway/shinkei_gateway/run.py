@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import sys
 import threading
@@ -32,6 +31,7 @@ from shinkei_gateway.core import Core
 from shinkei_gateway.file_source import Recording
 from shinkei_gateway.intake import Batch, Draft, Reading
 from shinkei_gateway.kafka_link import LINGER_MS, KafkaLink
+from shinkei_gateway.keeping import Keeping
 from shinkei_gateway.machine_json import no_data_draft
 from shinkei_gateway.metrics import BooksCollector
 from shinkei_gateway.mqtt.settings import MqttSource
@@ -89,8 +89,6 @@ BIG_VALUES_LEAST_S = 3600.0
 HEALTH_EVERY_S = 0.5
 REST_ENDS_S = 1.5
 SEGMENT_LEAST = 64 * 1024
-KEPT_SHARE = 0.5
-FREE_SHARE = 0.1
 APPLY_S = 8.0
 MOVED = "@moved"
 
@@ -215,6 +213,7 @@ class Gateway:
         self._books.recover(current, lambda machine: owners.get(machine, machine), time.time_ns())
         self._taking = Taking(intake, self._books, time.time_ns, lambda: self._backlog)
         self._taking.last_run = last_run
+        self._keeping = Keeping(self._folder, spool.used, lambda: self._settings.spool)
         self._link = KafkaLink(
             self._plant,
             settings.id,
@@ -230,7 +229,7 @@ class Gateway:
             },
             issuers=settings.issuers,
             concerns=self._concerns,
-            keep=self._keep,
+            keep=self._keeping.keep,
             linger_ms=min(LINGER_MS, settings.frame_age * 100),
             tell=self._taking.missing,
         )
@@ -256,17 +255,6 @@ class Gateway:
 
     async def _settled(self) -> None:
         await asyncio.wrap_future(self._commit.call(lambda: None))
-
-    def _keep(self, name: str) -> bool:
-        """Whether a segment is younger than ``keep_after``; that gives way long before the disk or ``max_bytes`` would block the sources."""
-        settings = self._settings.spool
-        with contextlib.suppress(OSError):
-            disk = os.statvfs(self._folder)
-            is_roomy = (
-                disk.f_bavail > FREE_SHARE * disk.f_blocks and self._spool.used() < KEPT_SHARE * settings.max_bytes
-            )
-            return is_roomy and time.time() - (self._folder / name).stat().st_mtime < settings.keep_after
-        return False
 
     # ---- commands --------------------------------------------------------------------------------------------------------
     def _concerns(self, command: Command) -> bool:
@@ -379,7 +367,7 @@ class Gateway:
     def _details(self) -> dict[str, Any]:
         return {
             "gateway": self._settings.id, "shard": self._shard, "epoch": self._spool.epoch,
-            "log_connected": self._link.connected, "backlog": self._backlog, "spool_bytes": self._spool.used(), "sent": dict(self._link.sent),
+            "log_connected": self._link.connected, "backlog": self._backlog, "spool_bytes": self._spool.used(), **self._keeping.health(), "sent": dict(self._link.sent),
             "sources": self._sources.health(), "reconcile": self._books.rows(self._state, time.time_ns()),
         }  # fmt: skip
 

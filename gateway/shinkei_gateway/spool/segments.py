@@ -54,7 +54,8 @@ def place_of(segments: list[Segment], stream: str, number: int) -> Cursor:
 
 def is_done(oldest: Segment, after: Segment, recorded: dict[str, int], keep: Callable[[str], bool]) -> bool:
     """Whether nobody needs a number of ``oldest`` any more: all are below ``recorded``, and ``keep(file name)`` does not hold it."""
-    return not keep(oldest.name) and not any(
+    is_needed = any(
         number > recorded.get(stream, FIRST_NUMBER) and number > oldest.table.get(stream, FIRST_NUMBER)
         for stream, number in after.table.items()
     )
+    return not is_needed and not keep(oldest.name)
