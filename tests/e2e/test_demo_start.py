@@ -156,7 +156,8 @@ def test_a_visitor_starts_it_ends_it_and_starts_it_again(tmp_path: Path, demos: 
     everyone = family(demo.process.pid)
     assert len(everyone) >= 9
     code, took = demo.end()
-    assert (code, running(everyone)) == (0, set())
+    assert code == 0
+    eventually(lambda: not running(everyone), 1)  # what is killed is gone when the kernel has done it
     assert took < patient(END_WITHIN_S)
     eventually(lambda: demo.lines[-1].startswith("Ended"), 5)
     assert sum(bool(BOARD.search(line)) for line in demo.lines) == 1
@@ -186,4 +187,4 @@ def test_a_taken_port_and_a_demo_beside_it(tmp_path: Path, demos: list[Demo]) ->
     assert any(str(port) in line and "taken" in line for line in demos[0].lines)
     everyone = family(demos[0].process.pid) | family(demos[1].process.pid)
     assert [demo.end(signal.SIGTERM)[0] for demo in demos] == [0, 0]
-    assert running(everyone) == set()
+    eventually(lambda: not running(everyone), 1)

@@ -146,7 +146,7 @@ class MachineThread:
     """A `CountingMachine` in a thread with a loop of its own, so that a test may block. A context manager."""
 
     def __init__(self, machine: CountingMachine, every: float = 0.02, cycle_every: float = 0.25) -> None:
-        self.machine, self._every, self._cycle_every = machine, every, cycle_every
+        self.machine, self._every, self.cycle_every = machine, every, cycle_every
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="machine", daemon=True)
         self._up, self._writing, self._resting, self._end = (threading.Event() for _ in range(4))
 
@@ -177,7 +177,7 @@ class MachineThread:
             if self._writing.is_set():
                 await self.machine.step()
                 if time.monotonic() >= cycle_at:
-                    cycle_at = time.monotonic() + self._cycle_every
+                    cycle_at = time.monotonic() + self.cycle_every
                     await self.machine.cycle()
             else:
                 self._resting.set()

@@ -78,6 +78,7 @@ class OpcuaMachine:
         self._stopped = taker.stopped(settings.lost_after)
         self._session: Session | None = None
         self._reread: Reread | None = None
+        self._has_more = False
         self._heard = self._asked = self._kept = 0.0
         self._is_short_told = False
         self._bounced: dict[str, int] = {}
@@ -150,6 +151,7 @@ class OpcuaMachine:
             self._tell_away(self._stopped)
         self._stopped = None
         self._heard = time.monotonic()
+        self._has_more = False
         self._nodes.connected()
         self._outage.over()
         found = f"{len(self._nodes.monitored.revised)} of {len(self._items)} nodes"
@@ -222,7 +224,9 @@ class OpcuaMachine:
             self._ladder.save()
         if self._reread is not None:
             await self._reread.go_on(session)
-            if (found := self._reread.due(self._translator.unproven(), now)) is not None:
+            # While the server has more to say, what it gathered before it was read still comes: that is told first.
+            found = None if self._has_more else self._reread.due(self._translator.unproven(), now)
+            if found is not None:
                 self._reread = None
                 self._put(self._translator.take(found, [], self._clock(), time.monotonic_ns()))
 
@@ -241,7 +245,7 @@ class OpcuaMachine:
     # ---- what the publish loop tells -------------------------------------------------------------------------------------
     def take(self, message: Message) -> asyncio.Future[None] | None:
         """See `publish_loop.Listener`."""
-        self._heard = time.monotonic()
+        self._heard, self._has_more = time.monotonic(), message.more
         session = self._session
         if message.status_change is not None and session is not None:
             self._status(session, message.status_change)
@@ -272,7 +276,7 @@ class OpcuaMachine:
 
     def alive(self, published: Published, proves: bool) -> None:
         """See `publish_loop.Listener`."""
-        self._heard = time.monotonic()
+        self._heard, self._has_more = time.monotonic(), published.more
         if proves:
             self._translator.proved(published.publish_time)
             if self._heard - self._kept >= KEEP_S and self._translator.newest is not None:
