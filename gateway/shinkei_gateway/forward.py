@@ -12,15 +12,16 @@ from typing import Any
 
 import msgspec
 
-from shinkei_events.codec import decode
+from shinkei_events.codec import decode, decode_head
 from shinkei_events.errors import BadInput
 from shinkei_events.frames import cut
 from shinkei_events.identity import FIRST_NUMBER, KINDS, Kind, StreamId, gap_id
-from shinkei_events.model.frame import Context, Frame, GapMark
+from shinkei_events.model.frame import Context, Frame, FrameHead, GapMark
 from shinkei_events.model.numbered import Numbered
 from shinkei_events.model.progress import Recorded
+from shinkei_events.registry import FRAME
 from shinkei_events.topics import PARTITIONS, partition_of
-from shinkei_gateway.sending import Missing, Send, Sending
+from shinkei_gateway.sending import Encoded, Missing, Send, Sending
 from shinkei_gateway.spool.segment import HEADER_BYTES, Batch, Entry
 from shinkei_gateway.spool.spool import Cursor, Spool
 
@@ -300,27 +301,33 @@ class Forwarder:
         )
 
     def _take(self, stream: Sending, entry: Entry, payload: bytes, now: int, sends: list[Send]) -> None:
+        skip = stream.sent - entry.first
+        event: Any
         try:
-            event = decode(entry.type, payload)
+            if skip == 0 and entry.type == FRAME.ce_type:
+                event = Encoded(decode_head(payload), payload)
+            else:
+                event = decode(entry.type, payload)
         except BadInput:
             return  # written by a newer program: its numbers show as missing, with a mark
-        skip = stream.sent - entry.first
         if skip < 0:
             self._flush(stream, sends)
             event = msgspec.structs.replace(event, gap_before=self._mark(stream, entry.first))
         elif skip > 0:
             event = cut(event, skip)
         stream.sent = entry.first + entry.count
-        if not isinstance(event, Frame):
+        if not isinstance(event, Frame | Encoded):
             self._flush(stream, sends)
             self._send(stream, event, stream.sent - 1, stream.sent, len(payload), sends)
             return
         if not stream.takes(event, len(payload)):
             self._flush(stream, sends)
-        if stream.add(event, len(payload), now - self._waited(event, now)):
+        if stream.add(
+            event, len(payload), now - self._waited(event.head if isinstance(event, Encoded) else event, now)
+        ):
             self._flush(stream, sends)
 
-    def _waited(self, frame: Frame, now: int) -> int:
+    def _waited(self, frame: Frame | FrameHead, now: int) -> int:
         """ns since the frame's first reading was received; none where that is long ago (catching up, in big frames) or the clock was set."""
         if self._ahead is None or not frame.received:
             return 0
@@ -368,11 +375,12 @@ class Forwarder:
 
     def _flush(self, stream: Sending, sends: list[Send]) -> None:
         if stream.pending:
-            frame, size = stream.taken()
-            self._send(stream, frame, frame.first, frame.end, size, sends)
+            for frame, size in stream.taken():
+                head = frame.head if isinstance(frame, Encoded) else frame
+                self._send(stream, frame, head.first, head.end, size, sends)
 
     def _send(
-        self, stream: Sending, event: Frame | Numbered, first: int, end: int, size: int, sends: list[Send]
+        self, stream: Sending, event: Frame | Numbered | Encoded, first: int, end: int, size: int, sends: list[Send]
     ) -> None:
         self._ticket += 1
         self._flight[self._ticket] = (str(stream.id), first, end, size)

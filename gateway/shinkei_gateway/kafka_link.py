@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from shinkei_events import kafka
-from shinkei_events.envelope import open_record, seal
+from shinkei_events.envelope import open_record, seal, seal_encoded
 from shinkei_events.errors import BadInput, Full, NotConnected
 from shinkei_events.identity import Kind
 from shinkei_events.model.numbered import Gap
@@ -28,6 +28,7 @@ from shinkei_gateway.forward import Forwarder, Missing, Send
 from shinkei_gateway.forward_telemetry import LogAway, LogFound, NumbersMissing, SentAgain
 from shinkei_gateway.intake import Batch, Draft, Intake
 from shinkei_gateway.last_values import BEHIND_NS
+from shinkei_gateway.sending import Encoded
 from shinkei_gateway.standing import Standing
 
 PACE_S = 0.01
@@ -165,7 +166,11 @@ class KafkaLink:
     def _produce(self, producer: Producer, send: Send) -> bool:
         """False: the client's queue is full (the log is slow or hangs); the record is sent again."""
         topic = TOPIC_OF_KIND[send.stream.kind].name
-        sealed = seal(send.event, self._source, topic=topic)
+        record = send.record
+        if isinstance(record, Encoded):
+            sealed = seal_encoded(record.head, record.payload, self._source, topic=topic)
+        else:
+            sealed = seal(record, self._source, topic=topic)
         headers: list[tuple[str, str | bytes | None]] = [*sealed.headers]
         ticket = send.ticket
 

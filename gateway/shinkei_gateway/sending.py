@@ -9,13 +9,26 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from shinkei_events.codec import decode_frame
+from shinkei_events.errors import BadInput
 from shinkei_events.frames import MAX_BYTES, MAX_VALUES, can_join, join
 from shinkei_events.identity import FIRST_NUMBER, StreamId
-from shinkei_events.model.frame import Frame, GapMark
+from shinkei_events.model.frame import Frame, FrameHead, GapMark
 from shinkei_events.model.numbered import Numbered
 
 OUT_MOST = 4096
 """Records of one stream that are told apart while they wait to be recorded. A recorder that is away for days costs no memory."""
+
+
+class Encoded(NamedTuple):
+    """A frame as the spool has it: what joins no other goes to the log in the bytes it was written in."""
+
+    head: FrameHead
+    payload: bytes
+
+    def decoded(self) -> Frame:
+        """Raises `BadInput` when it is no frame after all."""
+        return decode_frame(self.payload)
 
 
 class Send(NamedTuple):
@@ -25,8 +38,13 @@ class Send(NamedTuple):
     stream: StreamId
     first: int
     end: int
-    event: Frame | Numbered
+    record: Frame | Numbered | Encoded
     size: int
+
+    @property
+    def event(self) -> Frame | Numbered:
+        """The record for who looks into it."""
+        return self.record.decoded() if isinstance(self.record, Encoded) else self.record
 
 
 class Missing(NamedTuple):
@@ -45,7 +63,7 @@ class Sending:
     sent: int = FIRST_NUMBER
     recorded: int = FIRST_NUMBER
     delivered: int = FIRST_NUMBER
-    pending: list[Frame] = field(default_factory=list)
+    pending: list[Frame | Encoded] = field(default_factory=list)
     pending_values: int = 0
     pending_bytes: int = 0
     since: int = 0
@@ -54,28 +72,33 @@ class Sending:
     offset: int = -1
     out: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def takes(self, frame: Frame, size: int) -> bool:
+    def takes(self, frame: Frame | Encoded, size: int) -> bool:
         """Whether ``frame`` (of ``size`` bytes) still goes into the frame that waits."""
         return not self.pending or (
-            can_join(self.pending[-1], frame)
-            and self.pending_values + frame.count <= MAX_VALUES
+            can_join(_head(self.pending[-1]), _head(frame))
+            and self.pending_values + _head(frame).count <= MAX_VALUES
             and self.pending_bytes + size <= MAX_BYTES
         )
 
-    def add(self, frame: Frame, size: int, now: int) -> bool:
+    def add(self, frame: Frame | Encoded, size: int, now: int) -> bool:
         """Let ``frame`` wait; True when what waits is full."""
         if not self.pending:
             self.since = now
         self.pending.append(frame)
-        self.pending_values += frame.count
+        self.pending_values += _head(frame).count
         self.pending_bytes += size
         return self.pending_values >= MAX_VALUES
 
-    def taken(self) -> tuple[Frame, int]:
-        """What waits as one frame with its size; nothing waits afterwards."""
-        frame, size = join(self.pending), self.pending_bytes
+    def taken(self) -> list[tuple[Frame | Encoded, int]]:
+        """What waits as one frame with its size; nothing waits afterwards. Frames of which one cannot be read stay single."""
+        pending, size = self.pending, self.pending_bytes
         self.drop_pending()
-        return frame, size
+        if len(pending) == 1:
+            return [(pending[0], size)]
+        try:
+            return [(join([one.decoded() if isinstance(one, Encoded) else one for one in pending]), size)]
+        except BadInput:
+            return [(one, size // len(pending)) for one in pending]
 
     def drop_pending(self) -> None:
         """Forget what waits."""
@@ -105,3 +128,7 @@ class Sending:
                 self.out.append((number, 0))  # several records that counted as one: what is below is out still
         self.sent = number
         return freed
+
+
+def _head(frame: Frame | Encoded) -> Frame | FrameHead:
+    return frame.head if isinstance(frame, Encoded) else frame

@@ -15,7 +15,7 @@ import msgspec
 
 from shinkei_events.errors import BadField
 from shinkei_events.identity import FIRST_NUMBER
-from shinkei_events.model.frame import Frame, Value
+from shinkei_events.model.frame import Frame, FrameHead, Value
 from shinkei_events.model.machine import MachineStateChanged, SetupChanged
 from shinkei_events.model.numbered import Numbered, SignalDescribed
 from shinkei_events.model.operation import Operation
@@ -34,6 +34,7 @@ _unpackers: dict[str, Any] = {
     )
     for entry in EVENT_TYPES
 }
+_head = msgspec.msgpack.Decoder(FrameHead)
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _PATH = re.compile(r" - at `(.*)`$")
 
@@ -63,6 +64,14 @@ def decode_frame(payload: bytes | memoryview) -> Frame:
     """`decode` for the hot path."""
     frame: Frame = decode("shinkei.frame.v1", payload)
     return frame
+
+
+def decode_head(payload: bytes) -> FrameHead:
+    """What a frame says besides its columns, which are neither decoded nor checked: for what this program has encoded itself. Raises `BadField`."""
+    try:
+        return _head.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise BadField("$", payload[:40], f"is no frame: {error}") from error
 
 
 def check(event: msgspec.Struct) -> None:
@@ -143,7 +152,8 @@ def are_finite_scalars(values: Sequence[Value]) -> bool:
     types = set(map(type, values))
     if not types <= _SCALARS:
         return False
-    return float not in types or math.isfinite(sum([value for value in values if type(value) is float]))
+    numbers = values if len(types) == 1 else [value for value in values if type(value) is float]
+    return float not in types or math.isfinite(sum(numbers))  # type: ignore[arg-type]
 
 
 def _check_values(values: list[Value]) -> None:

@@ -14,9 +14,9 @@ import msgspec
 from shinkei_events.codec import decode, encode
 from shinkei_events.errors import BadField
 from shinkei_events.identity import event_id
-from shinkei_events.model.frame import Frame
+from shinkei_events.model.frame import Frame, FrameHead
 from shinkei_events.model.numbered import Numbered
-from shinkei_events.registry import type_of
+from shinkei_events.registry import FRAME, type_of
 
 Headers = list[tuple[str, bytes]]
 
@@ -90,6 +90,13 @@ def seal(
         entry.ce_type, id, source, key, time, entry.topic.content_type if entry.struct is Frame else "application/json"
     )
     return Sealed(topic or entry.topic.name, key.encode(), headers, encode(event))
+
+
+def seal_encoded(frame: FrameHead, payload: bytes, source: str, *, topic: str) -> Sealed:
+    """`seal` of a frame that is bytes already: they stay as they are."""
+    key, id = frame.stream.machine, event_id(frame.stream, frame.first)
+    headers = headers_of(FRAME.ce_type, id, source, key, frame.t0, FRAME.topic.content_type)
+    return Sealed(topic, key.encode(), headers, payload)
 
 
 def _first(event: msgspec.Struct, names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import msgspec
 
-from shinkei_events.model.frame import Frame, Value
+from shinkei_events.model.frame import Frame, FrameHead, Value
 
 MAX_VALUES = 512
 MAX_BYTES = 256 * 1024
@@ -43,7 +43,7 @@ def cut(frame: Frame, skip: int) -> Frame:
     )
 
 
-def can_join(left: Frame, right: Frame) -> bool:
+def can_join(left: Frame | FrameHead, right: Frame | FrameHead) -> bool:
     """Whether ``right`` follows ``left`` directly under the same context and of the same origin, with nothing missing and no event in between."""
     return (
         right.stream == left.stream

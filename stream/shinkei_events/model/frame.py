@@ -99,3 +99,26 @@ class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     def end(self) -> int:
         """The number that follows the last reading."""
         return self.first + len(self.v)
+
+
+class FrameHead(msgspec.Struct, frozen=True):
+    """What an encoded `Frame` is and what may follow it, its columns unread (`codec.decode_head`): a twentieth of the time to decode it."""
+
+    stream: StreamId
+    first: int
+    t0: int
+    context: Context
+    received: list[tuple[int, int]]
+    production: int
+    gap_before: GapMark | None = None
+    origin: Origin | None = None
+
+    @property
+    def count(self) -> int:
+        """How many readings."""
+        return sum(run for run, _ in self.received)
+
+    @property
+    def end(self) -> int:
+        """The number that follows the last reading."""
+        return self.first + self.count
