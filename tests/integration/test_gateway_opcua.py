@@ -386,7 +386,7 @@ def test_wishes_of_a_node_and_of_a_group_in_plant_toml_reach_the_server(tmp_path
     assert {name: asked[name] for name in ("t0", "t1", "t2")} == {
         "t0": (100.0, 20, True, 2, 0, 0.0),
         "t1": (1000.0, 60, False, 1, 1, 2.5),
-        "t2": (500.0, 7, True, 0, 1, 0.0),
+        "t2": (500.0, 7, True, 0, 0, 0.0),
     }
 
 
