@@ -9,6 +9,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ class CountingMachine:
         """ns by which the machine's clock is ahead of ours."""
         self.stamped_late = 0
         """ns by which what belongs to a cycle is told, and stamped, after its edge."""
+        self.clock: Callable[[], int] = time.time_ns
         self.written: dict[str, list[tuple[int, int]]] = {f"t{at}": [] for at in range(tags)}
         self.operations: list[tuple[int, int]] = []
         self._nodes: dict[str, ua.NodeId] = {}
@@ -86,10 +88,14 @@ class CountingMachine:
             self._nodes[name], ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), stamp)
         )
 
+    def said(self) -> int:
+        """The time by the machine's clock, as the library carries it (ns UTC)."""
+        return micro(self.clock() + self.clock_off)
+
     async def step(self) -> None:
         """Every tag counts on."""
         self.count += 1
-        at = micro(time.time_ns() + self.clock_off)
+        at = self.said()
         for name, written in self.written.items():
             await self.write(name, self.count, ua.VariantType.Int64, at)
             written.append((at, self.count))
@@ -97,7 +103,7 @@ class CountingMachine:
     async def cycle(self, *, values: bool = True) -> int:
         """A cycle is done; returns the edge's time."""
         self.cycles += 1
-        at = micro(time.time_ns() + self.clock_off)
+        at = self.said()
         late = self.stamped_late
         if late:
             await self.write("Done", self.cycles, ua.VariantType.UInt32, at)
