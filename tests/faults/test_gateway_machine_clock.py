@@ -33,7 +33,8 @@ STATES = ("EXECUTE", "HELD", "SUSPENDED", "ABORTED")
 class Line:
     """A machine that counts, a proxy before it, and a gateway's source behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost_after: str = "60s") -> None:
+        self.lost_after = lost_after
         self.machine, self.intake = CountingMachine(free_port()), FakeIntake()
         self.machine.clock = self.now
         self._began = time.time_ns()
@@ -69,7 +70,7 @@ class Line:
     async def run(self, test: Callable[[Proxy], Awaitable[None]]) -> None:
         await self.machine.start()
         with Proxy(self.machine.port) as proxy:
-            raw = settings(f"opc.tcp://{proxy.address}/", queue=5000, clock_limit="10m")
+            raw = settings(f"opc.tcp://{proxy.address}/", queue=5000, clock_limit="10m", lost_after=self.lost_after)
             source = self.source = OpcuaMachine("src", strict(raw, OpcuaSource, "x"), self.intake, clock=self.now)
             stop = asyncio.Event()
             running = asyncio.create_task(source.run(stop))
@@ -114,7 +115,7 @@ def test_a_clock_that_jumps_back_an_hour_loses_doubles_and_turns_nothing_round_a
 
 
 def test_after_a_value_ten_years_ahead_a_cut_has_its_gap_and_states_have_their_times() -> None:
-    line = Line()
+    line = Line("1s")
     honest_server.WAYS.reactivate = honest_server.WAYS.transfer = False
     odd: list[tuple[int, int]] = []
 
