@@ -258,7 +258,16 @@ class Handshake:
             pending.initial or pending.late is not None
         )  # the edge is the machine's count when it was met, or long past
         lag = 0 if is_exact else self.lag
-        return Window(pending.after, pending.edge.time, until, lag, self.is_sure or not lag, role.startswith((IN, OUT)))
+        is_reading = not is_own(role) and not is_standing(role)
+        return Window(
+            pending.after,
+            pending.edge.time,
+            until,
+            lag,
+            self.is_sure or not lag,
+            role.startswith((IN, OUT)),
+            is_reading,
+        )
 
     def _belongs(self, role: str, pending: _Pending) -> Found:
         edge, said = pending.edge, self._said.get(role, _NOTHING)

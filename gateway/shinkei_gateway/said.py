@@ -27,6 +27,7 @@ class Window(NamedTuple):
     """When what belongs to an edge may be stamped (ns): after the edge ``after``, up to ``lag`` after ``edge``, nearer to it than to ``later``.
 
     ``is_sure``: nothing of the next cycle is stamped within ``lag``. Else what may be either's is nobody's. ``is_part``: empty text is no value.
+    ``is_reading``: it may change at any time (a temperature): what was measured in the cycle is the cycle's.
     """
 
     after: int
@@ -35,6 +36,7 @@ class Window(NamedTuple):
     lag: int = 0
     is_sure: bool = True
     is_part: bool = False
+    is_reading: bool = False
 
 
 class Found(NamedTuple):
@@ -110,7 +112,11 @@ class Said:
         best = newest([taken for taken in known if taken.time <= edge])
         behind = [taken for taken in known if taken.time > edge]
         is_sure = best is not None and (best.time > self.doubt or edge - best.time <= best.time - window.after)
-        is_beside = best is not None and edge - best.time <= lag and (best.time != self.first or best.time == edge)
+        is_beside = (
+            best is not None
+            and (edge - best.time <= lag or window.is_reading)
+            and (best.time != self.first or best.time == edge)
+        )
         if is_sure and is_beside:
             return Found(best)  # written with the edge
         if window.is_part and any(not _is_empty(taken) for taken in known):

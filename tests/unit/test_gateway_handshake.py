@@ -364,6 +364,17 @@ def test_a_part_s_number_on_both_sides_of_the_edge_is_nobody_s_unless_the_lag_is
         assert [taken.value for taken in found.values.values()] == ([] if given is None else [given])
 
 
+def test_a_reading_that_drifts_is_what_was_measured_before_the_edge() -> None:
+    shake = lagging("temperature")
+    for edge in (1000, 2000, 3000):
+        for time in range(edge - 700, edge, 300):  # none beside the edge
+            shake.value("temperature", time, time / 10, 0)
+        shake.trigger(edge, edge // 1000, edge)
+        shake.value("temperature", edge + 20, edge / 10 + 2, 0)
+        (found,) = shake.finished(edge + 150)
+        assert (found.values["temperature"].value, found.unknown) == ((edge - 100) / 10, [])
+
+
 def test_a_number_cleared_beside_the_edge_leaves_no_doubt() -> None:
     for cleared, said in ((600, 1010), (1010, 600)):
         shake = lagging("@in.0")
