@@ -6,7 +6,7 @@ channel has a gap from its last value seen to its first one now. `shinkei_gatewa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from shinkei_gateway.source_time import Newest, believed
@@ -14,19 +14,29 @@ from shinkei_gateway.source_time import Newest, believed
 MAX_REMEMBERED = 256
 """Channels whose last source times fit into the resume state; of more only those of events are remembered, and one time for all others."""
 MAX_NAMED = 1000
-"""Channels that a gap record names one by one; of more it says that all may be concerned."""
+"""Channels that one gap record names."""
+NAMED_BYTES = 200_000
+"""Bytes of their names: a record holds twice as much."""
+MAX_BREAKS = 32
+"""Distinct spans that are told of one message."""
+NEAR_NS = 1_000_000
+"""Spans whose ends lie this near are the first to be made one when there are too many."""
 NEVER = -(1 << 63)
 _FLOOR = "@"
 """In a resume state; channels of events have a name behind it."""
 
 
+ChannelSpan = tuple[str, int, int]
+"""A channel and the source times between which something of it may be missing."""
+
+
 class Break(NamedTuple):
-    """Source times ``t_from … t_to`` of ``channels`` are unproven; ``whole``: those are all the channels there are."""
+    """Of ``channels`` (empty: of all there are) something may be missing at source times ``t_from … t_to``; ``spans``: what was put into it."""
 
     t_from: int
     t_to: int
     channels: list[str]
-    whole: bool
+    spans: list[ChannelSpan]
 
 
 class Continuity:
@@ -171,11 +181,49 @@ class Continuity:
         return {names[at]: time for at, time in since.items() if time is not None and not names[at].startswith("@")}
 
 
-def breaks(unproven: dict[str, tuple[int, int]], channels: int) -> Break | None:
-    """One gap of all ``unproven`` channels (name to last time seen and first time now) of a source that has ``channels``."""
-    if not unproven:
-        return None
-    t_from = min(since for since, _ in unproven.values())
-    t_to = max(max(since, first) for since, first in unproven.values())
-    whole = len(unproven) == channels
-    return Break(t_from, t_to, [] if len(unproven) > MAX_NAMED else sorted(unproven), whole)
+def breaks(spans: Iterable[ChannelSpan], channels: int = 0) -> list[Break]:
+    """A gap for each distinct span among ``spans`` of a source that has so many ``channels``.
+
+    Of more than `MAX_BREAKS` those that lie nearest are made one. One that concerns all ``channels`` names none; of many the names are
+    given in several records.
+    """
+    found: dict[tuple[int, int], list[ChannelSpan]] = {}
+    for span in spans:
+        found.setdefault((span[1], max(span[1], span[2])), []).append(span)
+    return [
+        Break(t_from, t_to, names, part)
+        for (t_from, t_to), group in sorted(_few(found).items())
+        for names, part in _parts(sorted(group), channels)
+    ]
+
+
+def _few(found: dict[tuple[int, int], list[ChannelSpan]]) -> dict[tuple[int, int], list[ChannelSpan]]:
+    """Not more than `MAX_BREAKS`: on grids of growing width, what begins and ends in the same fields is one."""
+    width = NEAR_NS
+    while len(found) > MAX_BREAKS:
+        fields: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for since, until in found:
+            fields.setdefault((since // width, until // width), []).append((since, until))
+        found = {
+            (min(since for since, _ in near), max(until for _, until in near)): [s for one in near for s in found[one]]
+            for near in fields.values()
+        }
+        width *= 2
+    return found
+
+
+def _parts(spans: list[ChannelSpan], channels: int) -> Iterator[tuple[list[str], list[ChannelSpan]]]:
+    """``spans``, sorted, as records can name their channels."""
+    if len({name for name, _, _ in spans}) == channels:
+        yield [], spans
+        return
+    names, part, size = list[str](), list[ChannelSpan](), 0
+    for span in spans:
+        if not names or names[-1] != span[0]:
+            size += len(span[0].encode())
+            if names and (len(names) == MAX_NAMED or size > NAMED_BYTES):
+                yield names, part
+                names, part, size = [], [], len(span[0].encode())
+            names.append(span[0])
+        part.append(span)
+    yield names, part

@@ -57,7 +57,7 @@ def compare(
 
 
 def too_wide(arrived: Mapping[str, list[tuple[int, Any]]], gaps: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Values that arrived from inside a gap: the record claims more than is missing. Channels written at one instant are assumed."""
+    """Values that arrived from inside a gap: the record claims more than is missing (of channels of different pace)."""
     return [
         (channel, time, gap["cause"])
         for gap in gaps

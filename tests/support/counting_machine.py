@@ -9,7 +9,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,11 +29,15 @@ def micro(time_ns: int) -> int:
 
 
 class CountingMachine:
-    """``tags`` Int64 nodes ``t0 …`` plus State and a handshake (Done, Op, Leak). Runs in the test's event loop."""
+    """``tags`` Int64 nodes ``t0 …`` plus State and a handshake (Done, Op, Leak). Runs in the test's event loop.
 
-    def __init__(self, port: int, tags: int = 4, padding: int = 0) -> None:
+    ``paces``: the first tags are written at every so many steps only, each at a moment of its own.
+    """
+
+    def __init__(self, port: int, tags: int = 4, padding: int = 0, paces: Sequence[int] = ()) -> None:
         make_honest()
         self.port, self.tags, self._padding = port, tags, padding
+        self._paces = dict(zip((f"t{at}" for at in range(tags)), paces, strict=False))
         self.count = 0
         self.cycles = 0
         self.clock_off = 0
@@ -93,10 +97,14 @@ class CountingMachine:
         return micro(self.clock() + self.clock_off)
 
     async def step(self) -> None:
-        """Every tag counts on."""
+        """Every tag whose turn it is counts on."""
         self.count += 1
         at = self.said()
         for name, written in self.written.items():
+            if self._paces:
+                if self.count % self._paces.get(name, 1):
+                    continue
+                at = max(at + 1000, self.said())
             await self.write(name, self.count, ua.VariantType.Int64, at)
             written.append((at, self.count))
 

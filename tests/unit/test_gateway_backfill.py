@@ -122,4 +122,4 @@ def test_gaps_beyond_those_that_may_wait_are_told(caplog: pytest.LogCaptureFixtu
 
     asyncio.run(test())
     (told,) = [record.getMessage() for record in caplog.records if "no history" in record.getMessage()]
-    assert "1 signals from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z: more than 100 gaps wait" in told
+    assert "1 signals from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z: more than 1000 gaps wait" in told

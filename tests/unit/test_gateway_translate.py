@@ -169,6 +169,62 @@ def test_an_overflow_is_a_gap_of_that_channel_alone() -> None:
     assert (gap.fields["t_from"], gap.fields["t_to"]) == (T + S, T + 4 * S)
 
 
+def spans(found: Translated, kind: str = "signals") -> list[tuple[list[str], float, float, int]]:
+    fields = [gap.fields for gap in found.gaps if gap.fields["of"] == kind]
+    return [(f["channels"], (f["t_from"] - T) / S, (f["t_to"] - T) / S, f["at_least"]) for f in fields]
+
+
+def test_every_overflow_of_a_message_is_told_between_its_neighbours() -> None:
+    machine = Machine()
+    machine.say(1, {"s=a": 1.0, "s=b": 1.0})
+    machine.say(9, {"s=b": 2.0})
+    told = [
+        sample("s=a", 5, 5.0, 0x480),
+        sample("s=a", 7, 7.0),
+        sample("s=a", 12, 9.0, 0x480),
+        sample("s=b", 30, 3.0, 0x480),
+    ]
+    found = machine.translator.take(told, [], T + 31 * S, 0)
+    assert spans(found) == [(["a"], 1, 5, 1), (["a"], 7, 12, 1), (["b"], 9, 30, 1)]
+    assert [one.spans for one in found.missing] == [
+        {"a": (T + S, T + 5 * S)},
+        {"a": (T + 7 * S, T + 12 * S)},
+        {"b": (T + 9 * S, T + 30 * S)},
+    ]
+
+
+def test_channels_whose_gaps_differ_have_records_of_their_own() -> None:
+    machine = Machine()
+    machine.say(1, {"s=a": 1.0, "s=b": 2.0})
+    machine.say(9, {"s=a": 1.1})
+    machine.translator.interrupted("session_lost")
+    found = machine.translator.take([sample("s=a", 20, 1.0), sample("s=b", 21, 3.0)], [], T + 22 * S, 0)
+    assert spans(found) == [(["b"], 1, 21, 0), (["a"], 9, 20, 0)]
+
+
+def test_an_overflow_of_what_makes_events_is_told_with_the_events() -> None:
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0})
+    found = machine.say(50, {"s=State": "HELD", "s=Tool": "T2", "s=Leak": 0.5, "s=Energy": 4}, status=0x480)
+    assert spans(found) == []
+    told = {name: (begin, end) for names, begin, end, _ in spans(found, "production") for name in names}
+    first = (50, 50)  # what was before the first value nobody promised
+    assert told == {"@state": (1, 50), "@setup.tool": (1, 50), "@cycle.leak": first, "@energy.electricity": first}
+    assert {(gap.fields["cause"], gap.fields["possible"]) for gap in found.gaps} == {("overflow", True)}
+
+
+def test_a_counter_that_overflowed_tells_by_its_count_what_is_missing() -> None:
+    machine = Machine()
+    machine.say(0, {"s=Done": 0})
+    machine.say(5, {"s=Done": 1, "s=Op": operation(1, 5), "s=Leak": 0.4})
+    told = [sample("s=Done", 30, 4, 0x480), sample("s=Op", 30, operation(4, 30)), sample("s=Leak", 30, 0.5)]
+    found = machine.translator.take(told, [], T + 30 * S, 0)
+    assert spans(found, "production") == [(["@cycle"], 5, 30, 2)]
+    assert [gap.fields["cause"] for gap in found.gaps] == ["overflow"]
+    told = [sample("s=Done", 40, 5, 0x480), sample("s=Op", 40, operation(5, 40)), sample("s=Leak", 40, 0.6)]
+    assert machine.translator.take(told, [], T + 40 * S, 0).gaps == [], "it was written once more, no cycle is missing"
+
+
 def test_a_value_that_is_no_number_is_kept_as_bad_and_quarantined() -> None:
     found = Machine().say(1, {"s=a": float("nan"), "s=b": 1.0})
     assert [(r.channel, r.value, r.status) for r in readings(found)] == [("a", None, 0x803C0000), ("b", 1.0, 0)]
@@ -480,6 +536,20 @@ def test_what_follows_unreadable_bytes_may_be_older_than_what_comes_before_them_
         ("production", "decode_error", True),
     }
     assert all(gap.fields["t_from"] <= T + S and gap.fields["t_to"] >= T + 3 * S for gap in found.gaps)
+
+
+def test_lost_messages_may_have_held_events_only_of_a_machine_that_tells_some() -> None:
+    machine = Machine()
+    machine.say(5, FLAT | {"s=a": 1.0})
+    (gap,) = machine.translator.hole("republish_failed", T + 9 * S, "3 to 4")
+    assert (gap.fields["of"], gap.fields["possible"]) == ("production", True)
+    assert gap.fields["t_from"] == T + 5 * S - 1_150_000_000, "what was sampled before the last value may be sent later"
+    assert gap.fields["t_to"] == T + 9 * S
+    said = {"type": "opcua", "url": "opc.tcp://h:1", "machine": "M1", "security": "none"}
+    plain = strict(said | {"signals": [{"node": "s=a", "name": "a"}]}, OpcuaSource, "x")
+    silent = Translator("src", plain, plan(plain), None, 0)
+    silent.take([(0, 1.0, 0, T, T)], [], T, 0)
+    assert silent.hole("republish_failed", T + S, "3 to 4") == []
 
 
 def test_a_node_that_is_bad_after_a_cut_has_a_gap_and_one_without_a_value_yet_proves_itself_later() -> None:

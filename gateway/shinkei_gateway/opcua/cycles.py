@@ -36,6 +36,7 @@ class Cycles:
         self._meanings = {h.name: meaning_of(h) for h in source.handshakes}
         self._settings = {h.name: h for h in source.handshakes}
         self._due: list[Due] = []
+        self._overflowed: deque[tuple[str, int]] = deque(maxlen=KEPT_RAW)
         self.paced(source.sampling, source.publish)
 
     def paced(self, sampling: float, publishing: float) -> None:
@@ -55,6 +56,10 @@ class Cycles:
     def trigger(self, item: Item, value: Any, time: int, now: int, since: int | None = None) -> None:
         """A trigger node; ``since`` when something before it may be missing, or None."""
         self._handshakes[item.group].trigger(time, value, now, since)
+
+    def overflowed(self, item: Item, time: int) -> None:
+        """The queue of a trigger that counts was full: edges that are missing before the one at ``time`` were thrown away."""
+        self._overflowed.append((item.group, time))
 
     def counts_on(self, item: Item, value: Any) -> bool:
         """Whether a trigger counts: then it tells itself how many edges were missed."""
@@ -146,12 +151,13 @@ class Cycles:
         if cycle.since is not None:
             since = min(max(since, cycle.since), edge)
         found = []
+        cause = "overflow" if (name, edge) in self._overflowed else self._cause
         if cycle.missed:
             detail = f"handshake {name}: {cycle.missed} cycles passed unseen"
             if cycle.set_back_from is not None:
                 detail += ", and the machine's clock was set back meanwhile"
             span = (since, max(edge, cycle.set_back_from or edge))
-            found.append(self._gap(self._cause, span, received, cycle.missed, [f"@{name}"], detail))
+            found.append(self._gap(cause, span, received, cycle.missed, [f"@{name}"], detail))
         if cycle.unknown:
             detail = f"handshake {name}: {', '.join(cycle.unknown)} did not come with the edge"
             if cycle.torn:

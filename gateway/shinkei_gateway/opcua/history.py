@@ -30,7 +30,7 @@ from shinkei_gateway.telemetry import HistoryNotThere, SourceCrashed
 PAGE = 500
 PAUSE_S = 0.05
 AFTER_SURPRISE_S = 1.0
-JOBS_MAX = 100
+JOBS_MAX = 1000
 """Gaps that wait; of more, the newest are kept."""
 BUSY_S, BUSY_MOST_S = 1.0, 60.0
 """Pause after the first "not now", and the longest: each in a row is twice as long as the one before."""

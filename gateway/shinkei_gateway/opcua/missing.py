@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from shinkei_gateway.gap import ChannelSpan
 from shinkei_gateway.offered import Draft, Filled
 
 Span = tuple[int, int]
@@ -17,13 +18,10 @@ class Missing(NamedTuple):
     spans: dict[str, Span]
 
 
-def missing_of(gaps: Iterable[Draft], unproven: dict[str, Span], overflow: dict[str, Span]) -> list[Missing]:
-    """The gaps of signals among ``gaps``, with the spans of their channels."""
-    fields = [draft.fields for draft in gaps if draft.fields["of"] == "signals"]
-    return [
-        Missing(
-            Filled(f["cause"], f["t_from"], f["t_to"], f["channels"]),
-            overflow if f["cause"] == "overflow" else unproven,
-        )
-        for f in fields
-    ]
+def missing_of(gap: Draft, spans: Iterable[ChannelSpan]) -> Missing:
+    """A ``gap`` of signals and what was put into it."""
+    f, found = gap.fields, dict[str, Span]()
+    for name, since, until in spans:
+        begin, end = found.get(name, (since, until))
+        found[name] = (min(begin, since), max(end, until))
+    return Missing(Filled(f["cause"], f["t_from"], f["t_to"], f["channels"]), found)

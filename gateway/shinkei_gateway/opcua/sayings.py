@@ -11,13 +11,12 @@ from typing import Any
 from shinkei_events.errors import BadField, BadInput
 from shinkei_events.model.numbered import ClockSkew
 from shinkei_gateway.clock_watch import ClockWatch
-from shinkei_gateway.gap import NEVER
+from shinkei_gateway.gap import NEVER, ChannelSpan
 from shinkei_gateway.handshake import OPERATION
 from shinkei_gateway.intake import Draft, Reading
 from shinkei_gateway.machine_json import EnergySaid, energy_draft, no_data_draft, setup_draft, state_draft
 from shinkei_gateway.offered import ReadingColumns
 from shinkei_gateway.opcua.cycles import Cycles
-from shinkei_gateway.opcua.missing import Span
 from shinkei_gateway.opcua.plan import Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.settings import OpcuaSource
@@ -42,9 +41,10 @@ class Taken:
     live: int = NEVER
     far: int = NEVER
     gone: list[int] = field(default_factory=list)
-    unproven: dict[str, Span] = field(default_factory=dict)
-    events: dict[str, Span] = field(default_factory=dict)
-    overflow: dict[str, Span] = field(default_factory=dict)
+    unproven: list[ChannelSpan] = field(default_factory=list)
+    events: list[ChannelSpan] = field(default_factory=list)
+    overflow: list[ChannelSpan] = field(default_factory=list)
+    events_overflow: list[ChannelSpan] = field(default_factory=list)
     repeats: int = 0
     own: int = 0
 

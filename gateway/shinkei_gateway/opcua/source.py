@@ -295,7 +295,8 @@ class OpcuaMachine:
         self._nodes.silence()
         first, last = sequences[0], sequences[-1]
         detail = f"messages {first} to {last} of the subscription are not to be had"
-        self._taker.put(Batch(self.name, [self._translator.hole("republish_failed", self._clock(), detail)]), own=1)
+        told = self._translator.hole("republish_failed", self._clock(), detail)
+        self._taker.put(Batch(self.name, [*told]), own=len(told))
         self._reread = Reread(
             [(handle, self._items[handle].node) for handle in self._nodes.monitored.revised],
             self._ladder.remembered.publishing,

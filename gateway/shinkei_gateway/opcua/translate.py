@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from shinkei_events.identity import Kind
 from shinkei_events.model.frame import Value
-from shinkei_gateway.gap import NEVER, Break, Continuity, breaks
+from shinkei_gateway.gap import NEVER, ChannelSpan, Continuity, breaks
 from shinkei_gateway.intake import Draft, Reading, gap
 from shinkei_gateway.opcua.cycles import Cycles
 from shinkei_gateway.opcua.decode import Undecoded
 from shinkei_gateway.opcua.floors import Floors, slack
 from shinkei_gateway.opcua.item_columns import Plain, plain
-from shinkei_gateway.opcua.missing import Missing, Span, missing_of
+from shinkei_gateway.opcua.missing import Missing, missing_of
 from shinkei_gateway.opcua.plan import EVENTS_HANDLE, Item
 from shinkei_gateway.opcua.sample import Sample
 from shinkei_gateway.opcua.sayings import Sayings, Taken
@@ -151,12 +151,14 @@ class Translator:
         """The machine was away for too long: NO_DATA from the last thing it said on, or ``since`` then. None when that is told already."""
         return self._say.away(max(self._continuity.newest or 0, since) or received, received)
 
-    def hole(self, cause: str, received: int, detail: str) -> Draft:
+    def hole(self, cause: str, received: int, detail: str) -> list[Draft]:
         """Notification messages are missing and cannot be had again: they may have held events. Readings prove themselves (`interrupted`)."""
-        since = self._continuity.newest or received
-        return gap(
-            self._machine, cause, since, max(since, received), received, possible=True, detail=detail, kind="production"
-        )
+        if self._signals == len(self._items):
+            return []
+        newest = self._continuity.newest
+        since = received if newest is None else newest - self._floors.pace  # older ones may be sent after it
+        until = max(since, received)
+        return [gap(self._machine, cause, since, until, received, possible=True, detail=detail, kind="production")]
 
     def take(
         self, values: Sequence[Told], bad: Sequence[Undecoded], received: int, now: int, sent: int | None = None,
@@ -315,15 +317,15 @@ class Translator:
         is_live = since is None and last != NEVER and not repeat and not is_waiting
         # A value that cannot be had is a value too, but of a node that never had one there is nothing to miss.
         if since is not None and (sample.value is not None or last != NEVER):
-            self._unproven(
-                item, sample, (since, time if is_early and time > since else max(since, take.received)), take
-            )
+            first = time if is_early and time > since else max(since, take.received)
+            self._unproven(item, sample, since, first, take)
         elif is_live and is_of_now(time, take.received):
             take.live = max(take.live, time)
         elif is_live:
             take.far = max(take.far, time)
         if is_overflow(sample.status) and not repeat:
-            take.overflow[item.channel] = (time if last == NEVER else min(self._floors.now(handle, last), time), time)
+            full_since = time if last == NEVER else min(self._floors.now(handle, last), time)
+            self._overflowed(item, sample, full_since, time, take)
         if not is_waiting:
             self._floors.said(handle, time, take.sent, is_live=is_live)
         if item.role == "signal":
@@ -332,13 +334,24 @@ class Translator:
         elif sample.error is None:
             self._say.fact(item, sample, time, repeat, take, since)
 
-    def _unproven(self, item: Item, sample: Sample, span: Span, take: Taken) -> None:
+    def _unproven(self, item: Item, sample: Sample, since: int, first: int, take: Taken) -> None:
         if item.role == "signal":
-            take.unproven[item.channel] = span
-        elif item.role in ("state", "setup") or (
-            item.role == "trigger" and not self.cycles.counts_on(item, sample.value)
-        ):
-            take.events[item.channel] = span
+            take.unproven.append((item.channel, since, first))
+        elif item.role in ("state", "setup") or (item.role == "trigger" and not self._counts_on(item, sample)):
+            take.events.append((item.channel, since, first))
+
+    def _overflowed(self, item: Item, sample: Sample, since: int, time: int, take: Taken) -> None:
+        """The node's queue was full: what stood in it between ``since`` and ``time`` was thrown away."""
+        if item.role == "signal":
+            take.overflow.append((item.channel, since, time))
+        elif item.role == "trigger" and self._counts_on(item, sample):
+            self.cycles.overflowed(item, time)
+        else:
+            take.events_overflow.append((item.channel, since, time))
+
+    def _counts_on(self, item: Item, sample: Sample) -> bool:
+        """Whether a trigger tells itself, by its count, how many edges were missed."""
+        return self.cycles.counts_on(item, sample.value)
 
     # ---- a whole message -----------------------------------------------------------------------------------------------
     def _finish(self, take: Taken) -> None:
@@ -347,23 +360,25 @@ class Translator:
         take.gaps += gaps
 
     def _result(self, take: Taken) -> Translated:
-        gaps = list(take.gaps)
-        if (found := breaks(take.unproven, self._signals)) is not None:
-            channels = [] if found.whole else found.channels
-            gaps.append(self._gap(self._cause, found, take, channels=channels, possible=True))
-        for span in sorted(set(take.events.values())):  # what is rare has a record of its own: each is exact
-            found = Break(*span, sorted(name for name, own in take.events.items() if own == span), False)
-            gaps.append(self._gap(self._cause, found, take, channels=found.channels, possible=True, kind="production"))
-        if (found := breaks(take.overflow, 0)) is not None:
-            gaps.append(self._gap("overflow", found, take, channels=found.channels, at_least=len(found.channels)))
-        missing = missing_of(gaps, take.unproven, take.overflow)
+        """One gap for each distinct span: none claims more than may be missing, but where there are very many."""
+        kinds: tuple[tuple[str, Kind, list[ChannelSpan], bool], ...] = (
+            (self._cause, "signals", take.unproven, True), ("overflow", "signals", take.overflow, False),
+            # What was thrown away of a state may have said once more what it said before: no event is missing then.
+            (self._cause, "production", take.events, True), ("overflow", "production", take.events_overflow, True),
+        )  # fmt: skip
+        gaps, missing = list(take.gaps), list[Missing]()
+        for cause, kind, spans, is_possible in kinds:
+            for found in breaks(spans, self._signals if kind == "signals" else 0) if spans else ():
+                gaps.append(
+                    gap(self._machine, cause, found.t_from, found.t_to, take.received, channels=found.channels,
+                        at_least=0 if is_possible else len(found.spans), possible=is_possible, kind=kind)
+                )  # fmt: skip
+                if kind == "signals":
+                    missing.append(missing_of(gaps[-1], found.spans))
         items: Sequence[Reading | Draft] = take.items
         if take.columns is not None:
             items = [*take.columns, *items] if items else take.columns
         return Translated(gaps, items, self.resume(), take.repeats, take.own + len(gaps), take.gone, missing)
-
-    def _gap(self, cause: str, found: Break, take: Taken, **more: Any) -> Draft:
-        return gap(self._machine, cause, found.t_from, found.t_to, take.received, **more)
 
 
 def _spread(sampling: float, publishing: float) -> int:
