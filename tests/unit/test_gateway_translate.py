@@ -429,6 +429,41 @@ def test_what_stood_for_long_has_a_gap_from_where_it_was_last_heard_of() -> None
     assert production(machine.say(611, {"s=State": "HELD"}, sent=611.1)) == {}
 
 
+def test_a_signal_that_speaks_rarely_has_a_gap_from_where_it_was_last_heard_of_and_widens_no_other() -> None:
+    machine = Machine()
+    machine.say(1, FLAT | {"s=a": 1.0, "s=b": 1.0}, sent=1.1)
+    for at in range(2, 10_000, 100):
+        machine.say(at, {"s=b": float(at)}, sent=at + 0.1)
+    machine.translator.proved(T + 10_000 * S)
+    machine.translator.interrupted("session_lost")
+    machine.translator.proved(T + 10_004 * S)  # of the new subscription, before their values came
+    machine.translator.interrupted("session_lost")
+    found = machine.translator.take([sample("s=a", 10_005, 2.0), sample("s=b", 10_010, 3.0)], [], T + 10_011 * S, 0)
+    # That of the one that stood there before listening began goes by the machine's clock, give or take what that may differ.
+    assert spans(found) == [(["a"], 10_000 - 0.1 - 1.15 - 5, 10_005, 0), (["b"], 10_000 - 0.1 - 1.15, 10_010, 0)]
+    assert machine.say(10_012, {"s=b": 4.0}, sent=10_012.1).gaps == []
+
+
+def test_an_overflow_of_a_rare_signal_begins_where_it_was_last_heard_of() -> None:
+    machine = Machine()
+    machine.say(1, {"s=a": 1.0}, sent=1.1)
+    machine.say(5, {"s=a": 2.0}, sent=5.1)
+    machine.translator.proved(T + 600 * S)
+    assert spans(machine.say(603, {"s=a": 3.0}, status=0x480)) == [(["a"], EDGE, 603, 1)]
+
+
+def test_a_signal_with_a_clock_of_its_own_has_its_gap_by_that_clock() -> None:
+    machine = Machine()
+    behind = 50
+    for at in range(0, 60, 3):
+        told = [sample("s=a", at, float(at)), sample("s=b", at - behind, float(at // 9))][: 1 + (at % 9 == 0)]
+        machine.translator.take(told, [], T + at * S, 0, T + at * S + S // 10, is_all=True)
+    machine.translator.proved(T + 600 * S)
+    machine.translator.interrupted("session_lost")
+    found = machine.translator.take([sample("s=a", 610, 2.0), sample("s=b", 611 - behind, 3.0)], [], T + 612 * S, 0)
+    assert spans(found) == [(["b"], EDGE - behind, 611 - behind, 0), (["a"], EDGE, 610, 0)]
+
+
 def test_cycles_missed_have_a_gap_from_where_the_counter_was_last_heard_of() -> None:
     machine = Machine()
     quiet(machine)

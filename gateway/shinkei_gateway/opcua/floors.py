@@ -1,5 +1,8 @@
 """From when on a channel that speaks rarely may have missed something: a state that stood for days was heard of until just now. Pure.
 
+Of signals, which are many, nothing is done for a value: every second or so it is looked which have spoken since, and a lag is too long by
+that at most. They have no floors over a restart: their gap begins at the last value then.
+
 A response that left nothing behind proves that whatever the server had sampled when it sent it has come, a keep-alive too (Part 4 §5.14.1.2).
 It says when by the server's clock. A value's *lag*, from its source time to the time its message was sent, is at least what the two clocks
 differ by: taken off, it makes a floor in the machine's clock that is too early when it is wrong, never too late. Called by `translate`.
@@ -8,12 +11,20 @@ differ by: taken off, it makes a floor in the machine's clock that is too early 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
+from operator import ne
 from typing import Any
 
 from shinkei_gateway.gap import NEVER
 
 SPARE_S = 1.0
 """Between a change and its sample, and a sample and its message, servers take this much longer than they promise."""
+
+
+LOOK_NS = 1_000_000_000
+LOOK_CHANNEL_NS = 500_000
+"""How often it is looked which signals have spoken: after a second, or this long for each channel (measured: 50 ns of work)."""
+LOOK_MOST_NS = 10_000_000_000
 
 
 def slack(sampling: float, publishing: float) -> int:
@@ -24,15 +35,19 @@ def slack(sampling: float, publishing: float) -> int:
 class Floors:
     """``channels``: the client handles of rare channels, with their names. ``pace``: their `slack`; ``limit``: ns that a machine's clocks may differ.
 
-    ``known``: what `state` gave before a restart.
+    ``known``: what `state` gave before a restart; ``many``: handles there are, also of signals, whose `slack` is ``signals``.
     """
 
     def __init__(
-        self, channels: Mapping[int, str], pace: int, limit: int, known: Mapping[str, Any] | None = None
+        self, channels: Mapping[int, str], pace: int, limit: int, known: Mapping[str, Any] | None = None, many: int = 0
     ) -> None:
         known = known or {}
         self._channels, self._limit = dict(channels), limit
         self.pace: int = known.get("pace", pace)
+        self.signals = self.pace
+        self._every = min(max(LOOK_NS, many * LOOK_CHANNEL_NS), LOOK_MOST_NS)
+        self._looked: int | None = None
+        self._seen, self._live = [NEVER] * many, [NEVER] * many
         self._heard: int | None = known.get("heard")
         self._flow: int | None = known.get("flow")
         lags, frozen = known.get("lags", {}), known.get("frozen", {})
@@ -55,7 +70,12 @@ class Floors:
     def said(self, at: int, time: int, sent: int | None, *, is_live: bool) -> None:
         """A value of a channel. Not ``is_live``: it stood there when listening began, since nobody knows when."""
         self._frozen.pop(at, None)
-        if at not in self._channels or sent is None:
+        if sent is None:
+            return
+        if at not in self._channels:
+            self._seen[at] = time
+            if is_live:
+                self._live[at] = sent - time
             return
         lag, was_live = self._lags.get(at, (sent - time, False))
         if is_live:
@@ -66,10 +86,24 @@ class Floors:
                 False,
             )  # the fresher of two that stood there says more of the clock
 
+    def look(self, lasts: Sequence[int], sent: int | None) -> None:
+        """A message that was ``sent`` then is taken; ``lasts``: last source times by handle. Does something now and then only."""
+        if sent is None or (self._looked is not None and abs(sent - self._looked) < self._every):
+            return
+        self._looked, seen = sent, self._seen
+        for at in compress(range(len(seen)), map(ne, seen, lasts)):
+            if seen[at] != NEVER:  # the first one may have stood there
+                self._live[at] = sent - lasts[at]
+        self._seen = list(lasts)
+
     # ---- what may be missing -------------------------------------------------------------------------------------------
     def now(self, at: int, last: int) -> int:
         """Since when something of a channel may be missing, were it lost now; never before ``last``, its last value."""
-        if last == NEVER or self._heard is None or at not in self._lags:
+        if last == NEVER or self._heard is None:
+            return last
+        if at not in self._channels:
+            return self._of_signal(at, last, self._heard - self.signals)
+        if at not in self._lags:
             return last
         lag, is_live = self._lags[at]
         until = self._heard - self.pace
@@ -80,10 +114,17 @@ class Floors:
         # How old the value was when it came is not known: the clock is taken for the one that all nodes of the machine have.
         return max(last, until - lag, until - max(self._flow, 0) - self._limit)
 
+    def _of_signal(self, at: int, last: int, until: int) -> int:
+        if self._flow is None or self._seen[at] == NEVER:
+            return last
+        if self._live[at] != NEVER:
+            return max(last, until - max(self._live[at], self._flow))
+        return max(last, until - max(self._flow, 0) - self._limit)
+
     def freeze(self, lasts: Sequence[int], handles: Iterable[int] | None = None) -> None:
         """Nothing is heard of these channels (None: of all) from now on; who waits already goes on waiting since then."""
-        for at in self._channels if handles is None else handles:
-            if at in self._channels and at not in self._frozen:
+        for at in range(len(self._seen)) if handles is None else handles:
+            if at not in self._frozen:
                 self._frozen[at] = self.now(at, lasts[at])
 
     def thaw(self, handles: Iterable[int]) -> None:
@@ -103,5 +144,5 @@ class Floors:
         return {
             "pace": self.pace, "heard": self._heard, "flow": self._flow,
             "lags": {names[at]: [lag, is_live] for at, (lag, is_live) in self._lags.items()},
-            "frozen": {names[at]: floor for at, floor in self._frozen.items() if floor != NEVER},
+            "frozen": {name: self._frozen[at] for at, name in names.items() if self._frozen.get(at, NEVER) != NEVER},
         }  # fmt: skip

@@ -72,7 +72,7 @@ class Translator:
         self._continuity = Continuity([item.channel for item in items], known.get("last"), spread, heard, at)
         self._floors = Floors(
             {handle: item.channel for handle, item in enumerate(items) if item.role != "signal"},
-            slack(source.sampling, source.publish), int(source.clock_limit * _SECOND), known.get("floors"),
+            slack(source.sampling, source.publish), int(source.clock_limit * _SECOND), known.get("floors"), len(items),
         )  # fmt: skip
         self._cause = "gateway_down"
         self.cycles = Cycles(name, source, items)
@@ -137,6 +137,7 @@ class Translator:
         """How often (s) the server looks at what is no signal, sends, and looks at the slowest signal, as revised."""
         self._floors.pace = slack(sampling, publishing)
         self.cycles.paced(sampling, publishing)
+        self._floors.signals = slack(signals, publishing)
         self._continuity.slack = _spread(signals, publishing)
 
     def proved(self, sent: int | None) -> None:
@@ -188,6 +189,7 @@ class Translator:
         self._say.states(take, self._continuity.newest, is_back)
         if take.live != NEVER:
             self._floors.flowed(take.live, sent)
+        self._floors.look(self._continuity.last, sent)
         if is_all:
             self._floors.heard(sent)
             self._continuity.proved(received)
@@ -294,7 +296,7 @@ class Translator:
 
         They were sampled after the messages ``before``, whose newest source time that is, or just before those were sent.
         """
-        since = take.received if before is None else before - self._floors.pace
+        since = take.received if before is None else before - max(self._floors.pace, self._floors.signals)
         detail = f"{one.missing} values after what could not be read: {one.error}"[:500]
         kinds: tuple[Kind, ...] = ("signals", "production") if self._signals < len(self._items) else ("signals",)
         until = max(since, take.received)
