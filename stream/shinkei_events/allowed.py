@@ -169,5 +169,5 @@ def named(where: str, name: str, known: Iterable[str], what: str) -> None:
     if name in names:
         return
     shown = ", ".join(names[:_MOST_SHOWN]) + (f" and {len(names) - _MOST_SHOWN} more" if names[_MOST_SHOWN:] else "")
-    there = f"there are {shown}" if names else "there is none"
+    there = "there is none" if not names else f"there is only {shown}" if len(names) == 1 else f"there are {shown}"
     raise BadConfig(where, name, f"no {what}: {there}{nearest(name, names)}")

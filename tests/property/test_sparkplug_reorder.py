@@ -46,3 +46,12 @@ def test_a_number_that_was_given_up_means_nothing_in_the_next_round() -> None:
     found = taken(reorder, [1, *range(3, 257), 258, 257, 259])
     assert [one for one in found if one[1] or one[2]] == [(3, 1, False)]
     assert [number for number, _, _ in found] == [1, *range(3, 260)]
+
+
+def test_a_long_hole_forgets_nothing_that_may_still_come_late() -> None:
+    reorder: Reorder[int] = Reorder(WINDOW)
+    reorder.begin(0)
+    found = taken(reorder, [*range(1, 11), 200])
+    found += taken(reorder, [150, 201, 202])
+    assert [one for one in found if one[1] or one[2]] == [(200, 189, False), (150, 0, True)]
+    assert [number for number, _, _ in found][-3:] == [150, 201, 202]

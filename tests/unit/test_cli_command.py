@@ -143,9 +143,9 @@ def test_an_editor_that_cannot_be_started_says_what_to_do(
     [
         (["quarantine", "list", "--source", "cel"], "--source = 'cel': no source of plant.toml or of a record: there are cell, press; did you mean cell?"),
         (["quarantine", "replay", "--source", "Pres"], "--source = 'Pres': no source of plant.toml or of a record: there are cell, press; did you mean press?"),
-        (["preview", "pres"], "SOURCE = 'pres': no source of plant.toml with type opcua: there are press; did you mean press?"),
-        (["browse", "cell"], "URL|SOURCE = 'cell': no source of plant.toml with type opcua: there are press"),
-        (["trust", "pres"], "URL|SOURCE = 'pres': no source of plant.toml with type opcua: there are press; did you mean press?"),
+        (["preview", "pres"], "SOURCE = 'pres': no source of plant.toml with type opcua: there is only press; did you mean press?"),
+        (["browse", "cell"], "URL|SOURCE = 'cell': no source of plant.toml with type opcua: there is only press"),
+        (["trust", "pres"], "URL|SOURCE = 'pres': no source of plant.toml with type opcua: there is only press; did you mean press?"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_none_is_wrong_use_and_says_which_there_are(

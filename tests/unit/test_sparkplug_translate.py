@@ -155,6 +155,25 @@ def test_machines_known_before_a_restart_come_back_before_strangers_of_whom_ther
     assert [draft.fields["where"] for draft in drafts(again, Quarantined)] == ["G/N/X1", "G/N/X2", "G/N/X3"]
 
 
+def test_all_that_were_known_before_a_restart_come_back_also_behind_another_node() -> None:
+    b, node = bench(max_machines=9), Node("G", "N")
+    b.hear(node.birth(), *(node.device_birth(f"D{number}", at(0, 1.0, name="a")) for number in range(6)))
+    assert b.translator is not None
+    known = b.translator.resume()
+    for name in ("N", "N2"):
+        again, node = bench(known, max_machines=3, nodes=["G/N2"]), Node("G", name)
+        again.hear(node.birth(), *(node.device_birth(f"D{number}", at(9, 2.0, name="a")) for number in range(6)))
+        assert len(readings(again)) == 6
+        assert drafts(again, Quarantined) == []
+
+
+def test_a_node_that_spoke_before_its_birth_and_finds_no_room_is_counted_with_what_it_says() -> None:
+    b, node, late = bench(max_machines=2), Node("G", "N"), Node("G", "N2")
+    b.hear(late.data(at(1, 1.0, name="a")), node.birth(), node.device_birth("D", at(0, 1.0, name="a")))
+    b.hear(late.birth(at(2, 1.0, name="a")), late.data(at(3, 2.0, name="a")))
+    assert (b.taken.full, b.taken.untaken, b.host.refused) == (["G/N2"], 2, 0)
+
+
 def test_devices_of_one_machine_are_bounded_as_well() -> None:
     b, node = bench(max_machines=3, machine="cell", node_machine="cell"), Node("G", "N")
     b.hear(node.birth(), *(node.device_birth(f"D{number}", at(0, 1.0, name="a")) for number in range(9)))

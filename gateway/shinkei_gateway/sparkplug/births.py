@@ -85,6 +85,8 @@ class Births:
                 self._room.check(fact.node, fact.device)
             except TooMany as error:
                 self.refuse(fact, error, out)
+                out.full.append(str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}")
+                out.untaken += 1
                 return None
             found = self._machines[name] = Machine(name, str(fact.node), self._map)
         found.node = str(fact.node)

@@ -322,9 +322,7 @@ class Host:
         return found
 
     def _has_room(self, node: NodeId, device: str) -> bool:
-        return self._room is None or self._room.has(
-            node, device, lambda: sum(len(one.devices) for one in self.nodes.values())
-        )
+        return self._room is None or self._room.has(node, device, lambda: len(self._node(node).devices))
 
 
 def _time(message: Message) -> int:

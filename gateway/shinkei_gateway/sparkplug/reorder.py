@@ -79,7 +79,7 @@ class Reorder(Generic[T]):
 
     def _next(self, number: int, message: T, digest: int, missing: int) -> Released[T]:
         self.expected = (number + 1) % MODULUS
-        for behind in range(missing + 1):
+        for behind in range(min(missing + 1, MODULUS // 2)):
             forgotten = (number - behind + MODULUS // 2) % MODULUS
             self._recent.pop(forgotten, None)
             self._given_up.discard(forgotten)

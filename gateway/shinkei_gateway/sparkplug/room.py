@@ -36,14 +36,16 @@ class Room:
         self._named = {*source.machines, *source.nodes, *nodes}
 
     def has(self, node: NodeId, device: str | None, count: Callable[[], int] = lambda: 0) -> bool:
-        """Whether a node (``device`` None) or device that nobody knows yet may be remembered as well; ``count`` of its kind are.
+        """Whether a node (``device`` None) or device that nobody knows yet may be remembered as well; ``count`` nodes, or devices of its node, are.
 
-        Those that plant.toml names always may.
+        Those that plant.toml names always may, and those of machines that are known, as long as their node has no more than there are of these.
         """
         if _path(node, device) in self._named:
             return True
         name = machine_of(self._source, node.group, node.node, device)
-        return (name in self._machines or len(self._machines) < self.most) and count() < self.most
+        if name in self._machines:
+            return count() < max(self.most, len(self._machines))
+        return len(self._machines) < self.most and count() < self.most
 
     def check(self, node: NodeId, device: str | None) -> None:
         """Raises `TooMany` when there is no room for the machine of it."""

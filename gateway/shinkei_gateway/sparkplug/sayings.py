@@ -38,12 +38,17 @@ _SAID: dict[str, type[Said]] = {"operation": OperationSaid, "setup": SetupSaid}
 
 @dataclass(slots=True)
 class Taken:
-    """What a round of messages became. ``history`` goes into history streams; ``own`` of ``items`` are the gateway's own words."""
+    """What a round of messages became. ``history`` goes into history streams; ``own`` of ``items`` are the gateway's own words.
+
+    ``full``: whose birth made no machine because there are too many; ``untaken``: messages of such.
+    """
 
     items: list[Reading | Draft] = field(default_factory=list)
     history: list[Reading | Draft] = field(default_factory=list)
     gaps: list[Draft] = field(default_factory=list)
     strangers: list[tuple[NodeId, str]] = field(default_factory=list)
+    full: list[str] = field(default_factory=list)
+    untaken: int = 0
     repeats: int = 0
     own: int = 0
 

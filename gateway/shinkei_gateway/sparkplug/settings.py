@@ -40,7 +40,7 @@ class SparkplugSource(BrokerSettings, frozen=True, tag_field="type", tag="sparkp
     ``role``: the primary host says by its STATE message that it is there, and nodes that obey keep their data until then; a secondary
     one only listens and never publishes STATE. ``machine``, ``node_machine``: the machine of a device and of a node's own metrics,
     with ``{group}``, ``{node}``, ``{device}``; ``machines`` gives single ones ("group/node" or "group/node/device") a name of their own.
-    ``max_machines``: how many edge nodes, and devices, and machines of them there may be (those named here come besides); the births of more go
+    ``max_machines``: how many edge nodes, and devices, and machines of them there may be (those named here always may); the births of more go
     to quarantine, because whoever may publish could make machines without end. ``metrics``: the first that matches counts; ``rest``: what becomes of the others. ``reorder``: how long a missing message is
     waited for; ``rebirth``: the shortest time between two rebirth requests to a node.
     """

@@ -58,7 +58,7 @@ class SparkplugHost:
         self._host = Host(
             int(settings.reorder * 1e9), int(settings.rebirth * 1e9), self._translator.nodes, self._translator.room
         )
-        self._is_full_told = False
+        self._is_full_told, self._untaken = False, 0
         self._cause: str | None = "gateway_down" if resume is not None else None
         self._outage = Outage(
             name, settings.url, settings.lost_after, Backoff(settings.retry, uniform), self._tell_away
@@ -95,12 +95,17 @@ class SparkplugHost:
         return {
             "type": "sparkplug", "url": self._settings.url, "role": self._settings.role, "machines": self.machines(), "nodes": nodes,
             "connected": not self._outage.is_away, "error": self._outage.error, "values": self._values, "newest": newest,
-            "connections": self._connections, "skew_s": self._translator.skews, "refused": self._host.refused, "limits": self._limits(),
+            "connections": self._connections, "skew_s": self._translator.skews, "refused": self._refused, "limits": self._limits(),
         }  # fmt: skip
+
+    @property
+    def _refused(self) -> int:
+        """Messages of nodes and devices for which there was no room."""
+        return self._host.refused + self._untaken
 
     def _limits(self) -> list[str]:
         """What plant.toml lets nobody in for."""
-        if not (count := self._host.refused):
+        if not (count := self._refused):
             return []
         most = self._settings.max_machines
         return [f"max_machines = {most} is reached: {count} messages of further nodes and devices were not taken"]
@@ -180,6 +185,9 @@ class SparkplugHost:
         facts = self._host.tick(self._monotonic())
         self._translator.take(facts, taken)
         await self._carry_out(connection, facts)
+        self._untaken += taken.untaken
+        for path in taken.full:
+            self._tell_full(path)
         for node, why in taken.strangers:
             await self._carry_out(connection, self._host.want_rebirth(node, why, self._monotonic()))
         await self._put(taken)
@@ -241,10 +249,13 @@ class SparkplugHost:
                 await connection.publish(command(fact.node), rebirth_request(self._clock() // 1_000_000), 0)
             elif isinstance(fact, Deviates):
                 emit(NodeDeviates(self.name, str(fact.node), fact.what))
-            elif isinstance(fact, Refused) and not self._is_full_told:
-                self._is_full_told = True
-                path = str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}"
-                emit(MachinesTooMany(self.name, path, self._settings.max_machines))
+            elif isinstance(fact, Refused):
+                self._tell_full(str(fact.node) if fact.device is None else f"{fact.node}/{fact.device}")
+
+    def _tell_full(self, path: str) -> None:
+        if not self._is_full_told:
+            self._is_full_told = True
+            emit(MachinesTooMany(self.name, path, self._settings.max_machines))
 
     async def _say_online(self, connection: Connection) -> None:
         host_id = self._settings.host_id

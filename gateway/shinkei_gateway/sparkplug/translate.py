@@ -52,6 +52,7 @@ class Translator:
     ) -> None:
         self._meanings, self._map = Meanings(source), state_map(source)
         self._tables: dict[tuple[NodeId, str | None], Table] = {}
+        self._full: set[tuple[NodeId, str | None]] = set()
         self._say = Sayings(name, int(source.clock_limit * 1e9), told)
         known = (resume or {}).get("machines", {})
         self.machines: dict[str, Machine] = {
@@ -125,8 +126,9 @@ class Translator:
     # ---- data: the hot path ----------------------------------------------------------------------------------------------
     def _said(self, fact: facts.Said, out: Taken) -> None:
         table = self._tables.get((fact.node, fact.device))
-        if table is None:
-            return  # its birth was refused, and told
+        if table is None:  # its birth was refused, and told
+            out.untaken += (fact.node, fact.device) in self._full
+            return
         payload, received, machine = fact.payload, fact.received, table.machine
         default = payload.timestamp or received // MS
         by_alias, name, items = table.by_alias, machine.name, out.items
@@ -203,13 +205,17 @@ class Translator:
         return metric
 
     def _born(self, fact: facts.Born, out: Taken) -> None:
+        key, refused = (fact.node, fact.device), len(out.full)
         table = self._births.born(fact, out)
         if fact.device is None and str(fact.node) not in self.nodes:
             self.nodes.append(str(fact.node))
-        if table is None:
-            self._tables.pop((fact.node, fact.device), None)
-        else:
-            self._tables[fact.node, fact.device] = table
+        self._full.discard(key)
+        if table is not None:
+            self._tables[key] = table
+            return
+        self._tables.pop(key, None)
+        if len(out.full) > refused:
+            self._full.add(key)
 
     # ---- deaths and losses -------------------------------------------------------------------------------------------------
     def _died(self, fact: facts.Died, out: Taken) -> None:

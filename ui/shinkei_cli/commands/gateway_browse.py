@@ -85,8 +85,9 @@ def _browse(args: argparse.Namespace) -> int:
         more = f" and {len(refused) - NAMED_MOST} more" if len(refused) > NAMED_MOST else ""
         say(f"{len(refused)} nodes could not be browsed: {', '.join(refused[:NAMED_MOST])}{more}", sys.stderr)
     if is_kept:
+        since = "" if against == args.write else f" {against}"
         say(
-            f"{args.write} is there and was left as it is; this is what changed since (--force writes over it)",
+            f"{args.write} is there and was left as it is; this is what changed since{since} (--force writes over it)",
             sys.stderr,
         )
     elif args.write is not None:
@@ -181,7 +182,7 @@ def _before(file: Path, url: str) -> tuple[list[Known], bool]:
         try:
             return known_of_rows(json.loads(file.read_text(encoding="utf-8"))), True
         except (OSError, ValueError, BadInput) as error:
-            raise BadConfig("--against", str(file), str(error)) from error
+            raise BadConfig("what to compare with", str(file), str(error)) from error
     return configured(sources_of(_gateway(file)), url), False
 
 
