@@ -63,6 +63,8 @@ class _Pending:
     floor: int | None = None
     set_back_from: int | None = None
     late: int | None = None
+    heard: dict[str, int] | None = None
+    """Of a first edge after the clock was set back: the newest value of each role that was told before it; None once they are parted."""
     asked: set[str] = field(default_factory=set)
     answers: dict[str, Taken] = field(default_factory=dict)
 
@@ -131,6 +133,7 @@ class Handshake:
             pending.previous, pending.late = None, before
         elif last is not None and edge.time < last.time:
             pending.previous, pending.set_back_from = None, last.time
+            pending.heard = {role: said.told[-1].time for role, said in self._said.items() if said.told}
         self._pending.append(pending)
         if not is_late:  # that one does not take the mark back: the newest, told again, would be another one
             self.last = edge
@@ -230,6 +233,7 @@ class Handshake:
         for time, counter, before, before_counter, missed, initial, *more in state.get("pending", []):
             previous = Edge(before, before_counter) if before is not None else None
             self._pending.append(_Pending(Edge(time, counter), previous, now, missed, initial, *more))
+            self._pending[-1].heard = {}
 
     # ---- inside ----------------------------------------------------------------------------------------------------------
     def _missed(self, edge: Edge) -> int:
@@ -240,9 +244,12 @@ class Handshake:
     def _head(self) -> _Pending:
         """The oldest edge that is not finished."""
         head = self._pending[0]
-        if head.set_back_from is not None:
-            for said in self._said.values():
-                said.set_back(head.set_back_from, head.edge.time)
+        for role, said in self._said.items() if head.set_back_from is not None else ():
+            if head.heard is not None:
+                said.set_back(head.set_back_from or 0, head.edge.time, head.heard.get(role))
+            elif len(self._pending) == 1 or self._pending[1].set_back_from is None:
+                said.step()
+        head.heard = None
         return head
 
     def _speak_for(self, head: _Pending, found: dict[str, Taken]) -> None:
@@ -271,8 +278,8 @@ class Handshake:
 
     def _belongs(self, role: str, pending: _Pending) -> Found:
         edge, said = pending.edge, self._said.get(role, _NOTHING)
-        is_set_back = any(later.set_back_from is not None for later in self._pending if later is not pending)
-        values = said.before_step() if is_set_back else list(said.told)
+        back = next((one for one in self._pending if one.set_back_from is not None and one is not pending), None)
+        values = said.before_step() if back is not None else list(said.told)
         if role == OPERATION and edge.counter is not None:
             for taken in values:
                 if self.counter_of(taken.value) == edge.counter and not (pending.initial and taken.time > edge.time):
@@ -282,10 +289,14 @@ class Handshake:
             values = [taken for taken in values if self.counter_of(taken.value) is None]
         window = self._window(role, pending)
         found = (said if pending.late is None else _NOTHING).choose(values, window)
+        if back is not None and not said.is_stepping and _is_doubtful(found.taken, back, role, window.lag):
+            return Found(None, firm=False, torn=True)
         if found.torn or is_own(role):
             return found
         stood = newest([taken for taken in values if taken.time <= edge.time])
         if found.taken is None:
+            if back is not None and not said.is_stepping and _is_doubtful(stood, back, role, window.lag):
+                return Found(None, firm=False, torn=True)
             return Found(_stands(said, stood, pending.answers.get(role), edge.time), firm=not window.lag)
         is_change = role != RESULT and is_standing(role) and found.taken.time > edge.time
         if is_change and not window.is_sure and stood is not None and stood.value != found.taken.value:
@@ -294,6 +305,12 @@ class Handshake:
 
 
 _NOTHING = Said()
+
+
+def _is_doubtful(taken: Taken | None, back: _Pending, role: str, lag: int) -> bool:
+    """Whether a value may have been said before the clock was set back, for the edge ``back``, or after it."""
+    heard = (back.heard or {}).get(role)
+    return taken is not None and (taken.time <= back.edge.time + lag or heard is None or taken.time > heard)
 
 
 def _stands(said: Said, best: Taken | None, read: Taken | None, edge: int) -> Taken | None:

@@ -66,17 +66,31 @@ class Said:
         self.told.append(taken)
         self.first = taken.time if self.first is None else self.first
 
-    def set_back(self, since: int, until: int) -> None:
+    def set_back(self, since: int, until: int, heard: int | None) -> None:
         """The machine's clock was set back, between an edge at ``since`` and the next at ``until``: what was said before stands, and belongs to no edge since.
 
-        Where no value shows the step itself, the newest of them is of before when it is nearer to ``since``.
+        Where no value shows the step itself, the newest of them that was told before that edge was (of source time ``heard``) is of before
+        when it is nearer to ``since``.
         """
         given, step = self._given(), self._step()
-        if step is None and self.told and self.told[-1].time > (since + until) // 2:
-            step = len(self.told) - 1
-        for _ in range(max(given, -1 if step is None else step) + 1):
-            self.stood = self.told.popleft()
+        if step is None and heard is not None and heard > (since + until) // 2:
+            step = next((at for at in reversed(range(len(self.told))) if self.told[at].time == heard), None)
+        self._part(max(given, -1 if step is None else step))
         self.floor, self.doubt, self.given = NEVER, NEVER, None
+
+    def step(self) -> None:
+        """What was told since shows where the clock was set back: what was said before stands."""
+        if (step := self._step()) is not None:
+            self._part(step)
+
+    def _part(self, last: int) -> None:
+        for _ in range(last + 1):
+            self.stood = self.told.popleft()
+
+    @property
+    def is_stepping(self) -> bool:
+        """Whether what was told shows that the clock was set back."""
+        return self._step() is not None
 
     def before_step(self) -> list[Taken]:
         """What was said before the clock was set back (once more)."""
@@ -114,7 +128,7 @@ class Said:
         is_sure = best is not None and (best.time > self.doubt or edge - best.time <= best.time - window.after)
         is_beside = (
             best is not None
-            and (edge - best.time <= lag or window.is_reading)
+            and (edge - best.time <= lag or (window.is_reading and best.time - window.after > lag))
             and (best.time != self.first or best.time == edge)
         )
         if is_sure and is_beside:

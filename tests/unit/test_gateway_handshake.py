@@ -413,3 +413,46 @@ def test_what_stood_when_listening_began_is_not_taken_for_written_with_the_edge(
     assert shake.finished(149) == []
     shake.value("@in.0", 1010, "SN1", 0)
     assert [c.torn for c in shake.finished(TIMEOUT)] == [["@in.0"]]
+
+
+def cycles(shake: Handshake, *said: tuple[int, str, int, Any]) -> dict[int | None, dict[str, Any]]:
+    """By counter, what each cycle got, when (our time, role, source time, value) is told in this order."""
+    done, told_at = list[Cycle](), list(said)
+    for now in range(0, told_at[-1][0] + 2 * TIMEOUT, 10):
+        while told_at and told_at[0][0] <= now:
+            _, role, time, value = told_at.pop(0)
+            if role == "":
+                shake.trigger(time, value, now)
+            else:
+                shake.value(role, time, value, 0)
+        done += shake.finished(now)
+    return {one.edge.counter: {role: taken.value for role, taken in one.values.items()} for one in done}
+
+
+def test_a_cycle_that_nobody_saw_shifts_no_reading_of_those_that_follow() -> None:
+    said = [(n * 300 + 40, role, n * 300 + late, n) for n in range(1, 11) for role, late in (("", 0), ("torque", 20))]
+    found = cycles(lagging("torque"), *[one for one in said if one[1:] != ("", 1200, 4)])
+    assert {n: got.get("torque") for n, got in found.items() if n in (1, 2, 3)} == {1: 1, 2: 2, 3: 3}
+    assert {n: got.get("torque") for n, got in found.items() if n is not None and n > 6} == {7: 7, 8: 8, 9: 9, 10: 10}
+
+
+@pytest.mark.parametrize("is_sure", [True, False])
+def test_a_number_said_after_the_clock_was_set_back_is_not_the_part_s_that_still_waits_for_one(is_sure: bool) -> None:
+    found = cycles(
+        lagging("@in.0", is_sure=is_sure),
+        (10_000, "@in.0", 9_995, "P1"), (10_000, "", 10_000, 1), (14_000, "", 14_000, 2),
+        (14_900, "@in.0", 13_395, "P3"), (14_900, "", 13_400, 3), (16_900, "@in.0", 15_395, "P4"), (16_900, "", 15_400, 4),
+    )  # fmt: skip
+    assert (found[1], found[2], found[4]) == ({"@in.0": "P1"}, {}, {"@in.0": "P4"})
+    assert found[3] in ({}, {"@in.0": "P3"})
+
+
+def test_parts_after_one_that_waits_since_the_clock_was_set_back_get_their_own_values() -> None:
+    said: list[tuple[int, str, int, Any]] = []
+    for n in range(1, 9):
+        now = n * 400
+        time = now if n < 5 else now - 700
+        said += [(now, "leak", time - 5, n), (now, "@in.0", time - 5, f"P{n}"), (now, "", time, n)]
+    found = cycles(lagging("leak", "@in.0"), *[one for one in said if one[3] != "P5"])
+    assert {n: got["leak"] for n, got in found.items()} == {n: n for n in range(1, 9)}
+    assert {n: got["@in.0"] for n, got in found.items() if n != 5} == {n: f"P{n}" for n in range(1, 9) if n != 5}

@@ -111,7 +111,8 @@ class Backfill:
                     await self._channel(session, job, channel)
                 self._reading = None
                 others = [other for other in self._jobs if other is not job]
-                if job.spans:  # the server said "not now" to these
+                is_dropped = len(others) == len(self._jobs)  # there were too many, and that was told
+                if job.spans and not is_dropped:  # the server said "not now" to these
                     self._jobs = [*others, job]
                     continue
                 self._jobs = others
@@ -140,6 +141,7 @@ class Backfill:
                 await self._refused(job, channel, found.StatusCode)
                 return
             self._busy_s = BUSY_S
+            self._tries.pop(_key(job, channel), None)
             samples = [sample_of(data) for data in getattr(found.HistoryData, "DataValues", None) or []]
             point = found.ContinuationPoint or None
             more = point is not None or len(samples) >= PAGE
