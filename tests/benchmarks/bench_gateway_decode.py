@@ -56,7 +56,6 @@ async def recorded(kind: list[tuple[ua.VariantType, Any]]) -> bytes:
         subscription, _, _ = await session.subscribe(0.1, 10.0)
         items = [Item(f"nsu={URI};s=n{at}", "signal", f"n{at}", f"n{at}", 0.1, 10) for at in range(VALUES)]
         assert len(await Monitored(items).watch(session, subscription, range(VALUES))) == VALUES
-        await session.publish(subscription)
         body = b""
         async with asyncio.timeout(60):
             while len(body) < VALUES:  # keep-alives come first
