@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,13 @@ from shinkei_gateway.opcua import refusal
 from shinkei_gateway.opcua.certificate import encoded, fingerprint, thumbprint
 from shinkei_gateway.opcua.endpoints import discover
 from shinkei_gateway.opcua.session import Session
-from shinkei_gateway.opcua.source import OpcuaMachine
 from shinkei_gateway.opcua.trusting import actions
 from tests.support.counting_machine import settings
-from tests.support.fake_intake import FakeIntake
 from tests.support.gateway_site import write_site
 from tests.support.honest_server import WAYS
+from tests.support.living_source import Living, check, connect, trusted
 from tests.support.ports import free_port
-from tests.support.secure_machine import ALL, KEY, NOW, SERVER_URI, Authority, SecureMachine, secured, server_identity
-from tests.support.waiting import eventually_async
+from tests.support.secure_machine import ALL, KEY, NOW, SERVER_URI, SecureMachine, secured, server_identity
 
 POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
 LONG = "pass" * 25
@@ -42,35 +38,6 @@ LONG = "pass" * 25
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-
-
-def check(machine: SecureMachine, test: Callable[[], Awaitable[None]], limit: float = 300) -> None:
-    async def whole() -> None:
-        await machine.start()
-        try:
-            await asyncio.wait_for(test(), limit)
-        finally:
-            await machine.stop()
-
-    asyncio.run(whole())
-
-
-async def connect(folder: Path, machine: SecureMachine, **more: Any) -> Any:
-    """A session was there: its client; raises what a source would be told."""
-    source, _, security = secured(folder, more.pop("url", machine.url), **more)
-    session = Session(source.url, "test", 60.0, security.secure)
-    try:
-        await session.connect()
-        assert await session.is_alive()
-        return session._client
-    except NotConnected as error:
-        raise security.explain(error) from error
-    finally:
-        await session.close()
-
-
-def trusted(folder: Path, machine: SecureMachine, address: str | None = None) -> None:
-    secured(folder, machine.url)[1].trust(machine.identity.certificate, address)
 
 
 def test_every_policy_mode_and_user(tmp_path: Path) -> None:
@@ -273,46 +240,6 @@ def test_endpoints_are_asked_for_where_the_configuration_says(tmp_path: Path, mo
     check(machine, test)
 
 
-@pytest.mark.parametrize(
-    ("made", "error"),
-    [
-        ({"now": NOW - timedelta(days=400)}, refusal.CertificateExpired),
-        ({"now": NOW + timedelta(days=3)}, refusal.CertificateNotYetValid),
-        ({"hosts": ["plc-7"]}, refusal.CertificateHostMismatch),
-        ({"uri": "urn:somebody:else"}, refusal.CertificateWrongUri),
-    ],
-    ids=["expired", "not yet valid", "other host", "other application"],
-)
-def test_a_trusted_certificate_that_is_not_right_is_refused(tmp_path: Path, made: dict[str, Any], error: type[Exception]) -> None:  # fmt: skip
-    machine = SecureMachine(free_port(), server_identity(**({"uri": SERVER_URI} | made)))
-
-    async def test() -> None:
-        trusted(tmp_path, machine)
-        with pytest.raises(error):
-            await connect(tmp_path, machine)
-        assert machine.asked == 0
-
-    check(machine, test)
-
-
-def test_an_issuer_is_trusted_by_its_list_of_revoked_certificates(tmp_path: Path) -> None:
-    authority = Authority()
-    machine = SecureMachine(free_port(), authority.issue(server_identity()))
-
-    async def test() -> None:
-        _, pki, _ = secured(tmp_path, machine.url)
-        pki.trust(authority.certificate)
-        with pytest.raises(refusal.RevocationUnknown):
-            await connect(tmp_path, machine)
-        (pki.folder / "crl" / "ca.crl").write_bytes(authority.crl())
-        await connect(tmp_path, machine)
-        (pki.folder / "crl" / "ca.crl").write_bytes(authority.crl(machine.identity.certificate))
-        with pytest.raises(refusal.CertificateRevoked):
-            await connect(tmp_path, machine)
-
-    check(machine, test)
-
-
 def test_a_server_that_calls_itself_by_a_name_we_do_not_know_is_reached(tmp_path: Path) -> None:
     machine = SecureMachine(free_port(), server_identity(hosts=["plc-7.invalid"]), host="plc-7.invalid")
 
@@ -342,126 +269,6 @@ def test_the_channel_is_renewed_under_encryption_and_values_go_on(tmp_path: Path
             assert await session.is_alive(), session.lost
         assert not session.lost.done()
         await session.close()
-
-    check(machine, test)
-
-
-# ---- the source: what a person is told, and when it tries again ---------------------------------------------------------
-class Living:
-    """A source of ``machine`` while a test runs, and what it told."""
-
-    def __init__(self, folder: Path, machine: SecureMachine, monkeypatch: pytest.MonkeyPatch, **more: Any) -> None:
-        self.told: list[Any] = []
-        monkeypatch.setattr("shinkei_gateway.opcua.security.emit", self.told.append)
-        source, self.pki, self.security = secured(folder, machine.url, **more)
-        self.intake = FakeIntake()
-        self.source = OpcuaMachine("src", source, self.intake, security=self.security)
-        self._stop = asyncio.Event()
-
-    async def __aenter__(self) -> Living:
-        self._task = asyncio.create_task(self.source.run(self._stop))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._stop.set()
-        await asyncio.wait_for(self._task, 60)
-
-    async def refused(self, status: str) -> str:
-        """Until it is; why."""
-        await eventually_async(lambda: self.source.health()["security"].get("refused", {}).get("status") == status, 30)
-        return str(self.source.health()["security"]["refused"]["why"])
-
-    async def connected(self, times: int = 1) -> None:
-        await eventually_async(
-            lambda: self.source.health()["connected"] and self.source.health()["connections"] >= times, 30
-        )
-
-    def session(self) -> Session:
-        found = self.source._session
-        assert found is not None
-        return found
-
-    def refusals(self) -> list[str]:
-        return [event.status for event in self.told if type(event).__name__ == "ConnectionRefused"]
-
-
-def test_an_unknown_server_is_refused_once_and_taken_as_soon_as_a_person_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    machine = SecureMachine(free_port(), server_identity())
-
-    async def test() -> None:
-        async with Living(tmp_path, machine, monkeypatch) as living:
-            why = await living.refused("BadCertificateUntrusted")
-            assert thumbprint(machine.identity.certificate) in why
-            assert "shinkei gateway trust src" in why
-            await asyncio.sleep(1.5)  # four and more attempts if it were an ordinary loss: its longest pause is 0.3 s
-            assert (living.refusals(), machine.asked) == (["BadCertificateUntrusted"], 0)
-            other = secured(tmp_path, machine.url)[1]
-            other.trust(other.rejected(thumbprint(machine.identity.certificate)), f"127.0.0.1:{machine.port}")
-            await living.connected()
-            assert "refused" not in living.source.health()["security"]
-            await machine.step()
-            await eventually_async(lambda: living.intake.readings("t3"))
-
-    check(machine, test)
-
-
-def test_a_server_with_another_certificate_than_before_is_refused_with_both_fingerprints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    machine = SecureMachine(free_port(), server_identity())
-
-    async def test() -> None:
-        trusted(tmp_path, machine)
-        async with Living(tmp_path, machine, monkeypatch) as living:
-            await living.connected()
-            before = machine.identity.certificate
-            await machine.stop()
-            machine.identity = server_identity()
-            await machine.start()
-            why = await living.refused("BadCertificateUntrusted")
-            assert type(living.security._refused) is refusal.CertificateChanged
-            assert thumbprint(before) in why
-            assert thumbprint(machine.identity.certificate) in why
-            living.pki.trust(machine.identity.certificate)
-            await living.connected(2)
-
-    check(machine, test)
-
-
-def test_a_wrong_password_is_not_tried_again_until_it_is_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "password").write_text("wrong")
-    machine = SecureMachine(free_port(), server_identity(), users={"gw": "right"})
-
-    async def test() -> None:
-        trusted(tmp_path, machine)
-        async with Living(tmp_path, machine, monkeypatch, user={"name": "gw", "password": "file:password"}) as living:
-            why = await living.refused("BadUserAccessDenied")
-            assert "the user gw" in why
-            assert "wrong" not in why
-            await asyncio.sleep(1.5)  # as above
-            assert (machine.asked, living.refusals()) == (1, ["BadUserAccessDenied"])
-            machine.users = {"gw": "right"}
-            (tmp_path / "password").write_text("right")
-            await living.connected()
-
-    check(machine, test)
-
-
-def test_a_server_that_does_not_trust_us_is_told_where_our_certificate_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(refusal.OwnCertificateRefused, "pause_s", 0.5)
-    machine = SecureMachine(free_port(), server_identity())
-    machine.clients = set()
-
-    async def test() -> None:
-        trusted(tmp_path, machine)
-        async with Living(tmp_path, machine, monkeypatch) as living:
-            why = await living.refused("BadSecurityChecksFailed")
-            own = living.pki.own(NOW).certificate
-            assert str(living.pki.own_file) in why
-            assert thumbprint(own) in why
-            machine.clients = {thumbprint(own)}
-            await living.connected()
-            assert living.refusals() == ["BadSecurityChecksFailed"]
 
     check(machine, test)
 

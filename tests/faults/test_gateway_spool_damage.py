@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import pytest
 import zstandard
 
+from shinkei_gateway.spool.disk import FolderDisk
 from shinkei_gateway.spool.mend import mended, wrong_bit
 from shinkei_gateway.spool.opening import ENDING
 from shinkei_gateway.spool.segment import HEADER_BYTES, MARK, Entry, read_batch
 from shinkei_gateway.spool.spool import Spool
 from tests.unit.test_gateway_spool import EPOCHS, fill, last_file, numbers, opened
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A thousand spools are opened here; a process with more than 1024 files open has no `select` any more, which MQTT clients wait by."""
+    disks, made = list[FolderDisk](), FolderDisk.__init__
+
+    def remembered(disk: FolderDisk, *said: Any, **more: Any) -> None:
+        made(disk, *said, **more)
+        disks.append(disk)
+
+    monkeypatch.setattr(FolderDisk, "__init__", remembered)
+    yield
+    for disk in disks:
+        disk.close()
 
 
 def two_streams(folder: Path, batches: int = 6) -> Spool:
